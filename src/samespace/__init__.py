@@ -1,0 +1,1 @@
+"""samespace: embeddings that never leave their space."""

@@ -1,0 +1,93 @@
+"""The error tree. Every message says what was expected, what came, and what to do.
+
+    SamespaceError
+    ├── SpaceMismatch (ValueError)        two spaces met
+    ├── InvalidVectors (ValueError)       an array that is not vectors of its space
+    ├── InvalidInput (ValueError)         any other argument that cannot be used
+    │   └── InvalidFilter                 a ``where`` outside the dialect
+    ├── NotFound (LookupError)            a collection, a file or a name that does not exist
+    ├── MissingExtra (ImportError)        an optional dependency is not installed
+    └── StorageError (OSError)            the disk or the files on it
+        ├── CollectionBusy                another process is writing
+        ├── CollectionCorrupt             a file is not what was written
+        ├── CollectionClosed              used after ``close``
+        └── StorageFull                   no space left; nothing was written
+
+    TruncationWarning (UserWarning)       a text was longer than its encoder reads
+"""
+
+__all__ = [
+    "CollectionBusy",
+    "CollectionClosed",
+    "CollectionCorrupt",
+    "InvalidFilter",
+    "InvalidInput",
+    "InvalidVectors",
+    "MissingExtra",
+    "NotFound",
+    "SamespaceError",
+    "SpaceMismatch",
+    "StorageError",
+    "StorageFull",
+    "TruncationWarning",
+]
+
+
+class SamespaceError(Exception):
+    """Root of every error that samespace raises on purpose."""
+
+
+class SpaceMismatch(SamespaceError, ValueError):
+    """Vectors of one space were about to meet vectors of another."""
+
+
+class InvalidVectors(SamespaceError, ValueError):
+    """An array cannot be vectors of its space: wrong shape or dtype, NaN, infinity, zero or not unit length."""
+
+
+class InvalidInput(SamespaceError, ValueError):
+    """An argument, a row or a file cannot be used as it is."""
+
+
+class InvalidFilter(InvalidInput):
+    """A ``where`` that is not in the dialect."""
+
+
+class NotFound(SamespaceError, LookupError):
+    """A collection, a file, an encoder or an engine of that name does not exist."""
+
+
+class MissingExtra(SamespaceError, ImportError):
+    """An optional dependency is needed and not installed.
+
+    Args:
+        what: what the caller wanted, as the subject of a sentence ("Parquet", "The encoder 'wordllama'").
+        extra: the extra of samespace that brings it.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an extra that is not installed. Run: pip install 'samespace[{extra}]'")
+
+
+class StorageError(SamespaceError, OSError):
+    """The disk, or a file on it, did not do what was asked."""
+
+
+class CollectionBusy(StorageError):
+    """Another process or thread held the write lock for longer than ``timeout``."""
+
+
+class CollectionCorrupt(StorageError):
+    """A file of the collection is not what was written there."""
+
+
+class CollectionClosed(StorageError):
+    """The collection was used after it was closed."""
+
+
+class StorageFull(StorageError):
+    """No space left on the disk; the collection is as it was before the call."""
+
+
+class TruncationWarning(UserWarning):
+    """A text was longer than its encoder reads; the vector stands for its beginning only."""
