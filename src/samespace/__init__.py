@@ -1,1 +1,64 @@
-"""samespace: embeddings that never leave their space."""
+"""samespace makes embeddings, stores and searches them, and never lets two vectors of two spaces meet.
+
+    >>> import samespace as ss
+    >>> notes = ss.open("notes.ss")                    # doctest: +SKIP
+    >>> notes.add(["first text", "second text"])       # doctest: +SKIP
+    >>> notes.search("what was first?", k=1)           # doctest: +SKIP
+"""
+
+from samespace.batches import content_id
+from samespace.collection import AddReport, Collection, CompactReport, Info, open
+from samespace.encoders import encoder
+from samespace.encoders.base import Encoder
+from samespace.errors import (
+    CollectionBusy,
+    CollectionClosed,
+    CollectionCorrupt,
+    InvalidFilter,
+    InvalidInput,
+    InvalidVectors,
+    MissingExtra,
+    NotFound,
+    SamespaceError,
+    SpaceMismatch,
+    StorageError,
+    StorageFull,
+    TruncationWarning,
+)
+from samespace.hits import Hit, Row
+from samespace.space import Metric, Role, Space
+from samespace.vectors import Receipts, Vectors, similarity
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AddReport",
+    "Collection",
+    "CollectionBusy",
+    "CollectionClosed",
+    "CollectionCorrupt",
+    "CompactReport",
+    "Encoder",
+    "Hit",
+    "Info",
+    "InvalidFilter",
+    "InvalidInput",
+    "InvalidVectors",
+    "Metric",
+    "MissingExtra",
+    "NotFound",
+    "Receipts",
+    "Role",
+    "Row",
+    "SamespaceError",
+    "Space",
+    "SpaceMismatch",
+    "StorageError",
+    "StorageFull",
+    "TruncationWarning",
+    "Vectors",
+    "content_id",
+    "encoder",
+    "open",
+    "similarity",
+]

@@ -1,0 +1,547 @@
+"""The collection: the one place where an encoder, a store and an index meet."""
+
+from __future__ import annotations
+
+import json
+import operator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from samespace.batches import Batch, batches
+from samespace.encoders import encoder as encoder_by_name
+from samespace.encoders.base import Encoder
+from samespace.errors import InvalidInput, NotFound, StorageError, TruncationWarning
+from samespace.hits import Hit, Row
+from samespace.indexes.base import Mask
+from samespace.ranking import fuse
+from samespace.searcher import Searcher
+from samespace.space import Space
+from samespace.stores.local import LocalStore, StoredRow, View
+from samespace.vectors import Matrix, Vectors
+from samespace.where import Condition, parse
+
+__all__ = ["AddReport", "Collection", "CompactReport", "Info", "Mode", "open"]
+
+Mode = Literal["vector", "text", "hybrid"]
+Where = Mapping[str, Any] | None
+
+DEFAULT_ENCODER = "minilm"
+
+_ENCODE_BATCH = 512  # rows a commit when they must be encoded: about half a second of work is at stake
+_STORE_BATCH = 16_384  # rows a commit when they bring their vectors
+_READ_BATCH = 1_024
+_FUSED = 50  # how deep each ranking is read, at least, before two are fused
+_ATTEMPTS = 8  # searches begun anew because rows vanished between finding and fetching
+
+
+class AddReport(NamedTuple):
+    """What ``add`` did.
+
+    Attributes:
+        added: rows with a new id.
+        replaced: rows whose id was there with another content or other metadata.
+        unchanged: rows that were there just so; they were not encoded again.
+        truncated: of the rows written, those longer than the encoder reads.
+    """
+
+    added: int
+    replaced: int
+    unchanged: int
+    truncated: int
+
+
+class CompactReport(NamedTuple):
+    """Bytes on disk before and after."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """A collection in figures.
+
+    Attributes:
+        encoder: name of the encoder that made the vectors; None for vectors made elsewhere.
+        count: rows.
+        deleted: slots of deleted and replaced rows, whose space ``compact`` gives back.
+        truncated: rows longer than their encoder read.
+        bytes_vectors, bytes_catalog, bytes_index: on disk.
+        engine: of the index.
+        indexed: slots that the index covers; the rest is scanned exactly.
+        memory_index: bytes that the index holds in memory; vectors are memory-mapped.
+        sequence: number of the last change.
+    """
+
+    path: Path
+    space: Space
+    encoder: str | None
+    count: int
+    deleted: int
+    truncated: int
+    bytes_vectors: int
+    bytes_catalog: int
+    bytes_index: int
+    engine: str
+    indexed: int
+    memory_index: int
+    sequence: int
+
+
+def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
+    path: str | Path,
+    encoder: str | Encoder | None = None,
+    *,
+    space: Space | None = None,
+    engine: str = "auto",
+    create: bool = True,
+    timeout: float = 30.0,
+    threads: int | None = None,
+) -> Collection:
+    """Open the collection in a folder, or make it.
+
+    Args:
+        path: the folder, by custom ``name.ss``.
+        encoder: an encoder or its name. An existing collection remembers its own; a new one without
+            ``encoder`` and ``space`` uses ``"minilm"``.
+        space: instead of an encoder, for vectors that are made elsewhere.
+        engine: how to search: ``"auto"``, or an engine by name.
+        create: make the collection if there is none.
+        timeout: seconds to wait for another writer.
+        threads: for the encoder, if it is given by name or remembered; None uses all cores.
+
+    Raises:
+        SpaceMismatch: the collection's vectors live in another space than the encoder's.
+        NotFound: no collection and ``create=False``; no encoder or engine of that name.
+        StorageError: the files cannot be used (see its subclasses).
+    """
+    if not isinstance(path, str | Path) or not str(path):
+        raise InvalidInput(f"path must name a folder, got {path!r}.")
+    if isinstance(encoder, str):
+        encoder = encoder_by_name(encoder, threads=threads)
+    elif encoder is not None and not isinstance(encoder, Encoder):
+        raise InvalidInput(f"encoder must be a name or an Encoder, got {type(encoder).__name__}.")
+    if space is not None and not isinstance(space, Space):
+        raise InvalidInput(f"space must be a Space, got {type(space).__name__}.")
+    if encoder is not None and space is not None:
+        space.require(encoder.space, "open a collection with this encoder")
+    wanted = space if encoder is None else encoder.space
+    folder = Path(path)
+    try:
+        store = LocalStore(folder, timeout=timeout)
+    except NotFound:
+        if not create:
+            raise
+        if wanted is None:
+            encoder = encoder_by_name(DEFAULT_ENCODER, threads=threads)
+            wanted = encoder.space
+        store = LocalStore(folder, wanted, encoder=None if encoder is None else encoder.name, timeout=timeout)
+    try:
+        if wanted is not None:
+            store.space.require(wanted, f"open {folder}")
+        if encoder is None:
+            encoder = _remembered(store, threads)
+        return Collection(store, encoder, engine)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _remembered(store: LocalStore, threads: int | None) -> Encoder | None:
+    """The encoder that the collection names, if it is in the catalogue and still makes vectors of its space."""
+    if store.encoder is None:
+        return None
+    try:
+        found = encoder_by_name(store.encoder, threads=threads)
+    except NotFound:
+        return None  # an encoder of the user's own; it can be passed to open()
+    store.space.require(found.space, f"use the encoder {store.encoder!r} for {store.path}")
+    return found
+
+
+class Collection:
+    """Rows of content, metadata and vector, all in one space. Made by :func:`open`; safe to use from threads.
+
+    Attributes:
+        space: of every vector in it.
+        encoder: makes its vectors; None where vectors and queries come as Vectors.
+    """
+
+    def __init__(self, store: LocalStore, encoder: Encoder | None, engine: str = "auto") -> None:
+        self._store = store
+        self._searcher = Searcher(store.space, store.path / "index", engine)
+        self.path = store.path
+        self.space = store.space
+        self.encoder = encoder
+
+    # Writing
+
+    def add(
+        self,
+        contents: Iterable[str | None],
+        *,
+        ids: Iterable[str] | None = None,
+        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        vectors: Vectors | Iterable[Vectors] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> AddReport:
+        """Add rows, or replace those whose id is there.
+
+        Everything may be a list or an iterator of any length; one batch is held at a time. Each batch is
+        committed by itself and is on stable storage when ``progress`` is called, so an error or Ctrl-C in the
+        middle loses no finished batch, and the same call again goes on from there: rows that are there with
+        the same content and metadata are not encoded again.
+
+        Args:
+            contents: texts; None only for rows that bring their vector.
+            ids: made from the content (:func:`samespace.content_id`) when left out. Of rows with one id in
+                a call, the last counts.
+            metadata: JSON values by name, one mapping a row.
+            vectors: documents' vectors made elsewhere, with their space; left out, the encoder makes them.
+            progress: called with the number of rows just made durable.
+
+        Raises:
+            SpaceMismatch: the vectors live in another space.
+            InvalidInput, InvalidVectors: a row cannot be stored; the message names it.
+            StorageFull, CollectionBusy: this batch was not written.
+        """
+        if vectors is None and self.encoder is None:
+            raise InvalidInput(
+                f"{self.path} has no encoder, so rows must bring their vectors: add(contents, vectors=Vectors(...)), "
+                "or open it with encoder=."
+            )
+        size = _ENCODE_BATCH if vectors is None else _STORE_BATCH
+        total = AddReport(0, 0, 0, 0)
+        for batch in batches(contents, ids, metadata, vectors, self.space, size):
+            done = self._add_batch(batch)
+            total = AddReport(*map(operator.add, total, done))
+            if progress is not None:
+                progress(batch.size)
+        self._searcher.save()
+        if total.truncated:
+            warnings.warn(
+                f"{total.truncated:,} of the rows added are longer than {self.encoder and self.encoder.max_tokens} "
+                "tokens; their vectors stand for their beginnings only. Cut them into passages first.",
+                TruncationWarning,
+                stacklevel=2,
+            )
+        return total
+
+    def _add_batch(self, batch: Batch) -> AddReport:
+        if batch.vectors is not None:
+            tokens: list[tuple[int | None, int | None]] = [(None, None)] * len(batch.ids)
+            if batch.vectors.receipts is not None:
+                tokens = _tokens(batch.vectors)
+            written = self._store.write(
+                batch.ids, batch.contents, batch.metadata, batch.vectors.comparable, tokens
+            )
+            return AddReport(*written, 0, _truncated(tokens))
+        known = self._store.find(batch.ids)
+        changed = [
+            row
+            for row, (name, fields) in enumerate(zip(batch.ids, batch.metadata, strict=True))
+            if name not in known or known[name].content != batch.contents[row] or known[name].metadata != fields
+        ]
+        if not changed:
+            return AddReport(0, 0, len(batch.ids), 0)
+        ids, contents, metadata = ([column[row] for row in changed] for column in (batch.ids, batch.contents, batch.metadata))
+        vectors, tokens = self._encode(ids, contents, known)
+        written = self._store.write(ids, contents, metadata, vectors, tokens)
+        return AddReport(*written, len(batch.ids) - len(changed), _truncated(tokens))
+
+    def _encode(
+        self, ids: list[str], contents: list[str | None], known: dict[str, StoredRow]
+    ) -> tuple[Matrix, list[tuple[int | None, int | None]]]:
+        """Vectors and tokens of contents; a content that is stored under its id already keeps its vector."""
+        assert self.encoder is not None  # add() has checked it
+        view = self._store.view()
+        vectors = np.empty((len(ids), self.space.dimension), np.float32)
+        tokens: list[tuple[int | None, int | None]] = [(None, None)] * len(ids)
+        fresh = []
+        for row, (name, content) in enumerate(zip(ids, contents, strict=True)):
+            old = known.get(name)
+            if old is not None and old.content == content and view.first_slot <= old.slot < view.end_slot:
+                vectors[row] = view.vectors[old.slot - view.first_slot]
+                tokens[row] = (old.tokens_seen, old.tokens_total)
+            else:
+                fresh.append(row)
+        if fresh:
+            made = self.encoder.encode_documents([str(contents[row]) for row in fresh])
+            self.space.require(made.space, "add what the encoder made")
+            vectors[fresh] = made.comparable
+            for row, seen in zip(fresh, _tokens(made), strict=True):
+                tokens[row] = seen
+        return vectors, tokens
+
+    def delete(self, ids: Iterable[str] | None = None, *, where: Where = None) -> int:
+        """Delete rows by id, or all that meet a condition, in one durable commit.
+
+        Returns:
+            how many there were.
+
+        Raises:
+            InvalidInput: neither or both were given.
+        """
+        if (ids is None) == (where is None):
+            raise InvalidInput("delete needs ids or where=, one of the two. To delete everything: where={'$and': [...]}."
+                               if ids is None else "delete takes ids or where=, not both.")
+        chosen = list(self.ids(where)) if ids is None else _id_list(ids)
+        return self._store.delete(chosen) if chosen else 0
+
+    def compact(self) -> CompactReport:
+        """Give back the space of deleted and replaced rows. Needs room for one copy of the live vectors."""
+        before = self._bytes()
+        self._store.compact()
+        self._searcher.nearest(self._store.view(), np.zeros((1, self.space.dimension), np.float32), 1, None)
+        self._searcher.save()
+        return CompactReport(before, self._bytes())
+
+    # Reading
+
+    def search(
+        self,
+        query: str | Vectors,
+        k: int = 10,
+        *,
+        where: Where = None,
+        mode: Mode = "vector",
+        min_score: float | None = None,
+    ) -> list[Hit]:
+        """Find the rows nearest to one query, best first.
+
+        Args:
+            query: a text, or Vectors of one row.
+            k: how many; fewer come back only if fewer there are.
+            where: only rows whose metadata meets it (:mod:`samespace.where`).
+            mode: ``"vector"`` by meaning, ``"text"`` by words (BM25), ``"hybrid"`` by both, fused by
+                reciprocal rank.
+            min_score: leave out hits below it; a hit that equals it stays.
+
+        Raises:
+            SpaceMismatch: the query lives in another space.
+            InvalidInput, InvalidFilter: an argument cannot be used.
+        """
+        if isinstance(query, Vectors) and len(query) != 1:
+            raise InvalidInput(f"search takes one query, got {len(query)} rows; use search_batch.")
+        if not isinstance(query, str | Vectors):
+            raise InvalidInput(f"query must be a text or Vectors of one row, got {type(query).__name__}.")
+        if min_score is not None and not isinstance(min_score, int | float | np.number):
+            raise InvalidInput(f"min_score must be a number, got {min_score!r}.")
+        hits = self.search_batch([query] if isinstance(query, str) else query, k, where=where, mode=mode)[0]
+        return hits if min_score is None else [hit for hit in hits if hit.score >= min_score]
+
+    def search_batch(
+        self, queries: Sequence[str] | Vectors, k: int = 10, *, where: Where = None, mode: Mode = "vector"
+    ) -> list[list[Hit]]:
+        """Find the rows nearest to each of many queries. As :meth:`search`, with one list of hits a query."""
+        count = _positive(k)
+        if mode not in get_args(Mode):
+            raise InvalidInput(f"mode must be one of {', '.join(get_args(Mode))}; got {mode!r}.")
+        condition = parse(where)
+        texts, vectors = self._queries(queries, mode)
+        for _ in range(_ATTEMPTS):
+            view = self._store.view()
+            found = self._positions(view, texts, vectors, count, condition, mode)
+            results = self._fetch(view, found)
+            if results is not None:
+                return results
+        raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was searched. Try again.")
+
+    def _queries(self, queries: Sequence[str] | Vectors, mode: Mode) -> tuple[list[str], Matrix | None]:
+        if isinstance(queries, Vectors):
+            if mode != "vector":
+                raise InvalidInput(f"mode={mode!r} needs queries as text, got Vectors.")
+            self.space.require(queries.space, f"search {self.path}")
+            return [""] * len(queries), queries.comparable
+        if isinstance(queries, str | bytes) or not isinstance(queries, Sequence):
+            raise InvalidInput(f"queries must be a list of texts or Vectors, got {type(queries).__name__}.")
+        for row, text in enumerate(queries):
+            if not isinstance(text, str) or not text.strip():
+                raise InvalidInput(f"Query {row} must be a text that is not blank, got {text!r}.")
+        if mode == "text":
+            return list(queries), None
+        if self.encoder is None:
+            raise InvalidInput(f"{self.path} has no encoder, so queries must be Vectors; or open it with encoder=.")
+        made = self.encoder.encode_queries(queries)
+        self.space.require(made.space, f"search {self.path}")
+        return list(queries), made.comparable
+
+    def _positions(
+        self, view: View, texts: list[str], vectors: Matrix | None, k: int, condition: Condition | None, mode: Mode
+    ) -> list[list[tuple[int, float]]]:
+        """Positions and scores for each query, best first."""
+        allowed = self._store.matching(condition, view)
+        depth = max(_FUSED, 2 * k) if mode == "hybrid" else k
+        by_words = [] if mode == "vector" else [self._store.match_text(text, depth, allowed, view) for text in texts]
+        if vectors is None:
+            return by_words
+        mask: Mask | None = None if view.count == len(view.live) and condition is None else allowed
+        near = self._searcher.nearest(view, np.ascontiguousarray(vectors), depth, mask)
+        if mode == "vector":
+            return [
+                [(position, score) for position, score in zip(*pair, strict=True) if position >= 0]
+                for pair in zip(near.positions.tolist(), near.scores.tolist(), strict=True)
+            ]
+        return [
+            fuse([positions[positions >= 0], np.array([position for position, _ in words], np.int64)], k)
+            for positions, words in zip(near.positions, by_words, strict=True)
+        ]
+
+    def _fetch(self, view: View, found: list[list[tuple[int, float]]]) -> list[list[Hit]] | None:
+        """The rows at these positions as hits; None if one has gone since, and the search must begin anew."""
+        slots = {position: view.first_slot + position for hits in found for position, _ in hits}
+        rows = {row.slot: row for part in _chunks(slots.values()) for row in self._store.fetch(part)}
+        if len(rows) < len(slots):
+            return None
+        return [[_hit(rows[slots[position]], score) for position, score in hits] for hits in found]
+
+    def get(self, ids: Iterable[str]) -> list[Row]:
+        """The rows of these ids, in the order asked; ids that are not there are left out."""
+        names = _id_list(ids)
+        for _ in range(_ATTEMPTS):
+            found = {row.id: row for part in _chunks(names) for row in self._store.find(part).values()}
+            rows = self._with_vectors([found[name] for name in names if name in found])
+            if rows is not None:
+                return rows
+        raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was read. Try again.")
+
+    def rows(self, where: Where = None) -> Iterator[Row]:
+        """All rows, or those that meet a condition, in order of insertion, as of when the iteration began.
+
+        Rows that are deleted or replaced while it goes on are left out, and so is what was added since.
+        """
+        for stored in self._stored(where):
+            yield from self._with_vectors(stored) or ()
+
+    def __iter__(self) -> Iterator[Row]:
+        return self.rows()
+
+    def ids(self, where: Where = None) -> Iterator[str]:
+        """The ids of all rows, or of those that meet a condition, in order of insertion."""
+        for stored in self._stored(where):
+            yield from (row.id for row in stored)
+
+    def _stored(self, where: Where) -> Iterator[list[StoredRow]]:
+        condition = parse(where)
+        view = self._store.view()
+        positions = np.flatnonzero(self._store.matching(condition, view))
+        for start in range(0, len(positions), _READ_BATCH):
+            slots = (positions[start : start + _READ_BATCH] + view.first_slot).tolist()
+            stored = self._store.fetch(slots)
+            if not stored and self._store.view().first_slot != view.first_slot:
+                raise StorageError(f"{self.path} was compacted while it was read. Start again.")
+            yield stored
+
+    def _with_vectors(self, stored: list[StoredRow]) -> list[Row] | None:
+        view = self._store.view()
+        if any(not view.first_slot <= row.slot < view.end_slot for row in stored):
+            return None
+        positions = np.array([row.slot - view.first_slot for row in stored], np.int64)
+        return [
+            Row(row.id, row.content, json.loads(row.metadata), vector, row.tokens_seen, row.tokens_total)
+            for row, vector in zip(stored, view.vectors[positions], strict=True)
+        ]
+
+    def count(self, where: Where = None) -> int:
+        """How many rows there are, or meet a condition."""
+        condition = parse(where)
+        view = self._store.view()
+        return view.count if condition is None else int(self._store.matching(condition, view).sum())
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def info(self) -> Info:
+        """The collection in figures."""
+        view = self._store.view()
+        sizes = self._store.sizes
+        engine, indexed, memory = self._searcher.describe(view)
+        return Info(
+            path=self.path,
+            space=self.space,
+            encoder=self._store.encoder,
+            count=view.count,
+            deleted=len(view.live) - view.count,
+            truncated=self._store.truncated(),
+            bytes_vectors=sizes["vectors"],
+            bytes_catalog=sizes["catalog"],
+            bytes_index=_folder_bytes(self.path / "index"),
+            engine=engine,
+            indexed=indexed,
+            memory_index=memory,
+            sequence=view.sequence,
+        )
+
+    def verify(self) -> list[str]:
+        """Read everything and compare it with what was written; one sentence for each thing that is wrong."""
+        return self._store.verify()
+
+    def close(self) -> None:
+        """Keep the index for the next time and close the files. Closing twice is fine."""
+        self._searcher.save()
+        self._store.close()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Collection({str(self.path)!r}, {self.space})"
+
+    def _bytes(self) -> int:
+        return sum(self._store.sizes.values()) + _folder_bytes(self.path / "index")
+
+
+def _hit(row: StoredRow, score: float) -> Hit:
+    return Hit(row.id, score, row.content, json.loads(row.metadata))
+
+
+def _tokens(vectors: Vectors) -> list[tuple[int | None, int | None]]:
+    if vectors.receipts is None:
+        return [(None, None)] * len(vectors)
+    return list(zip(vectors.receipts.seen.tolist(), vectors.receipts.total.tolist(), strict=True))
+
+
+def _truncated(tokens: list[tuple[int | None, int | None]]) -> int:
+    return sum(seen is not None and total is not None and seen < total for seen, total in tokens)
+
+
+def _positive(k: int) -> int:
+    try:
+        count = operator.index(k)
+    except TypeError:
+        count = 0
+    if count < 1 or isinstance(k, bool):
+        raise InvalidInput(f"k must be a whole number of at least 1, got {k!r}.")
+    return count
+
+
+def _id_list(ids: Iterable[str]) -> list[str]:
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        raise InvalidInput(f"ids must be a list of texts, got {type(ids).__name__}.")
+    names = list(ids)
+    for row, name in enumerate(names):
+        if not isinstance(name, str):
+            raise InvalidInput(f"ids[{row}] must be a text, got {name!r}.")
+    return names
+
+
+def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(values)
+    while part := list(islice(iterator, _READ_BATCH)):
+        yield part
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0

@@ -1,0 +1,481 @@
+"""The local store: a folder with a SQLite catalogue, which is the truth, and a file of vectors.
+
+A write goes: take SQLite's write lock, append the vectors and sync them, insert the rows that name their slots,
+commit. A writer that dies on the way leaves bytes behind the last committed slot, which nobody reads and the
+next writer overwrites. A slot's number is never used twice, not even after compaction; so a reader that
+holds an old view can miss a row, which it notices, but never take one row for another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samespace.errors import (
+    CollectionBusy,
+    CollectionClosed,
+    CollectionCorrupt,
+    InvalidInput,
+    NotFound,
+    SamespaceError,
+    StorageError,
+    StorageFull,
+)
+from samespace.space import Space
+from samespace.stores import schema
+from samespace.stores.columns import Columns
+from samespace.stores.fulltext import match_words
+from samespace.stores.vectorfile import checksum, map_vectors, sync_folder, write_vectors
+from samespace.vectors import Matrix
+from samespace.where import Condition
+
+__all__ = ["LocalStore", "StoredRow", "View", "Written"]
+
+_COPY_BLOCK = 16_384  # rows copied at once by compaction
+_LONG_LOG = 1_000  # entries from which reading the rows' slots is quicker than replaying the log
+_CATALOG = "catalog.sqlite"
+_ROW = "slot, id, content, metadata, tokens_seen, tokens_total"
+
+
+class StoredRow(NamedTuple):
+    """A row as the catalogue has it; ``metadata`` is JSON text."""
+
+    slot: int
+    id: str
+    content: str | None
+    metadata: str
+    tokens_seen: int | None
+    tokens_total: int | None
+
+
+class Written(NamedTuple):
+    """What one committed batch did."""
+
+    added: int
+    replaced: int
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The collection as it was at one sequence number. Position p is slot ``first_slot + p``.
+
+    Attributes:
+        live: False where the row was deleted or replaced, bool of shape (n,).
+        vectors: memory-mapped, float32 of shape (n, dimension).
+        count: rows that are there.
+    """
+
+    sequence: int
+    first_slot: int
+    live: NDArray[np.bool_]
+    vectors: Matrix
+    count: int
+
+    @property
+    def end_slot(self) -> int:
+        return self.first_slot + len(self.live)
+
+
+class LocalStore:
+    """Durable rows in a folder. Any number of readers and one writer at a time, across threads and processes.
+
+    Args:
+        path: the folder.
+        space: makes the collection with this space where there is none; None opens what is there.
+        encoder: name of the encoder that makes the vectors, kept for whoever opens the collection next.
+        timeout: seconds to wait for another writer.
+
+    Raises:
+        NotFound: there is no collection and no ``space`` to make one with.
+        CollectionCorrupt: the files are not what was written.
+    """
+
+    def __init__(
+        self, path: Path, space: Space | None = None, *, encoder: str | None = None, timeout: float = 30.0
+    ) -> None:
+        self.path = path
+        self._timeout = timeout
+        self._lock = threading.RLock()
+        self._write_lock = threading.Lock()
+        self._writer: sqlite3.Connection | None = None
+        self._closed = False
+        catalog = path / _CATALOG
+        with _translated(path):
+            if not catalog.exists():
+                self._create(catalog, space, encoder)
+            self._reader = schema.connect(catalog, timeout)
+            try:
+                schema.check(self._reader, catalog)
+            except NotFound:
+                if space is None:
+                    raise
+                self._create(catalog, space, encoder)
+            meta = dict(self._reader.execute("SELECT key, value FROM meta").fetchall())
+        try:
+            self.space = Space.from_dict(json.loads(meta["space"]))
+        except (KeyError, ValueError) as error:
+            raise CollectionCorrupt(f"{catalog} has no readable space record ({error}).") from error
+        self.encoder: str | None = meta.get("encoder") or None
+        self._columns = Columns(-1)
+        self._masks: dict[str, tuple[int, NDArray[np.bool_]]] = {}
+        self._data_version = -1
+        self._view: View | None = None
+        self.view()
+
+    def _create(self, catalog: Path, space: Space | None, encoder: str | None) -> None:
+        if space is None and not self.path.is_file():
+            raise NotFound(f"There is no collection at {self.path}.")
+        if self.path.exists() and not self.path.is_dir():
+            raise InvalidInput(f"{self.path} is a file. A collection is a folder; choose another name.")
+        if self.path.is_dir() and not catalog.exists() and any(self.path.iterdir()):
+            raise InvalidInput(
+                f"{self.path} is a folder with other files in it and no collection. Choose a new or empty folder."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        connection = schema.connect(catalog, self._timeout)
+        meta = {"space": space.canonical, "encoder": encoder or "", "first_slot": "0", "end_slot": "0"}
+        schema.create(connection, meta)
+        connection.close()
+        sync_folder(self.path)
+        sync_folder(self.path.parent)
+
+    # Reading
+
+    def view(self) -> View:
+        """What is committed now. Costs microseconds when nothing has changed since the last call."""
+        with self._lock, _translated(self.path):
+            version = self._read("PRAGMA data_version")[0][0]
+            if version != self._data_version or self._view is None:
+                self._view = self._read_view()
+                self._data_version = version
+            return self._view
+
+    def _read_view(self) -> View:
+        known = self._view
+        self._read("BEGIN")
+        try:
+            meta = self._read("SELECT key, value FROM meta WHERE key IN ('first_slot', 'end_slot')")
+            slots = {key: int(value) for key, value in meta}
+            first, end = slots["first_slot"], slots["end_slot"]
+            if known is None or known.first_slot != first:
+                known = View(0, first, np.empty(0, np.bool_), np.empty((0, self.space.dimension), np.float32), 0)
+            sequence = self._read("SELECT coalesce(max(sequence), 0) FROM log")[0][0]
+            live = np.zeros(end - first, np.bool_)
+            if sequence - known.sequence > _LONG_LOG:
+                alive = self._read("SELECT slot FROM rows")
+                live[np.fromiter((slot for (slot,) in alive), np.int64, len(alive)) - first] = True
+            else:
+                live[: len(known.live)] = known.live
+                changes = self._read(
+                    "SELECT first_slot, end_slot, removed FROM log WHERE sequence > ? ORDER BY sequence",
+                    (known.sequence,),
+                )
+                for start, stop, removed in changes:
+                    live[start - first : stop - first] = True
+                    live[np.frombuffer(removed, "<i8") - first] = False
+        finally:
+            self._read("COMMIT")
+        vectors = known.vectors
+        if len(vectors) != end - first:
+            vectors = map_vectors(self._vector_file(first), end - first, self.space.dimension)
+        return View(sequence, first, live, vectors, int(live.sum()))
+
+    def fetch(self, slots: Sequence[int]) -> list[StoredRow]:
+        """The rows in these slots, in the order asked; those that are gone are left out."""
+        if len(slots) == 1:
+            return self._rows(f"SELECT {_ROW} FROM rows WHERE slot = ?", slots)  # noqa: S608  # constant text
+        marks = ",".join(map(str, slots))  # ints, made by us
+        found = self._rows(f"SELECT {_ROW} FROM rows WHERE slot IN ({marks})")  # noqa: S608
+        by_slot = {row.slot: row for row in found}
+        return [by_slot[slot] for slot in slots if slot in by_slot]
+
+    def find(self, ids: Sequence[str]) -> dict[str, StoredRow]:
+        """The rows of these ids that are there."""
+        rows = self._rows(
+            f"SELECT {_ROW} FROM rows WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608  # constant text
+            (json.dumps(list(ids)),),
+        )
+        return {row.id: row for row in rows}
+
+    def truncated(self) -> int:
+        """How many rows were longer than their encoder read."""
+        with self._lock, _translated(self.path):
+            count: int = self._read("SELECT count(*) FROM rows WHERE tokens_seen < tokens_total")[0][0]
+            return count
+
+    def matching(self, condition: Condition | None, view: View) -> NDArray[np.bool_]:
+        """Where rows are there and meet the condition, bool of shape (n,). Do not change it."""
+        if condition is None:
+            return view.live
+        key = repr(condition)  # tells True from 1, as equality does not
+        with self._lock, _translated(self.path):
+            sequence, mask = self._masks.get(key, (-1, view.live))
+            if sequence == view.sequence:
+                return mask
+            if self._columns.first_slot != view.first_slot:
+                self._columns = Columns(view.first_slot)
+            mask = view.live & self._columns.mask(condition, self._reader, len(view.live))
+            if len(self._masks) >= 16:
+                self._masks.pop(next(iter(self._masks)))
+            self._masks[key] = (view.sequence, mask)
+            return mask
+
+    def match_text(self, words: str, k: int, allowed: NDArray[np.bool_], view: View) -> list[tuple[int, float]]:
+        """The ``k`` best positions for a text by BM25, with their scores, best first."""
+        with self._lock, _translated(self.path):
+            self._check_open()
+            return match_words(self._reader, words, k, allowed, view.first_slot)
+
+    def _rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[StoredRow]:
+        with self._lock, _translated(self.path):
+            return [StoredRow._make(row) for row in self._read(statement, parameters)]
+
+    def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        self._check_open()
+        return self._reader.execute(statement, parameters).fetchall()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CollectionClosed(f"The collection {self.path} was closed. Open it again with samespace.open().")
+
+    # Writing
+
+    def write(
+        self,
+        ids: Sequence[str],
+        contents: Sequence[str | None],
+        metadata: Sequence[str],
+        vectors: Matrix,
+        tokens: Sequence[tuple[int | None, int | None]],
+    ) -> Written:
+        """Insert rows, or replace those that have these ids, in one durable commit.
+
+        Args:
+            ids: no id twice.
+            metadata: JSON text of an object, one a row.
+            vectors: comparable, float32 of shape (n, dimension).
+            tokens: tokens seen and tokens in all.
+
+        Raises:
+            StorageFull, CollectionBusy: nothing was written.
+        """
+        with self._transaction() as writer:
+            first, end = self._slots(writer)
+            old = writer.execute(
+                "SELECT slot FROM rows WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
+            ).fetchall()
+            removed = [slot for (slot,) in old]
+            write_vectors(self._vector_file(first), end - first, vectors)
+            self._remove(writer, removed)
+            stop = end + len(ids)
+            writer.executemany(
+                "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    (slot, *row, *seen)
+                    for slot, row, seen in zip(
+                        range(end, stop), zip(ids, contents, metadata, strict=True), tokens, strict=True
+                    )
+                ),
+            )
+            writer.execute(
+                "INSERT INTO text (rowid, content) SELECT slot, content FROM rows "
+                "WHERE slot >= ? AND slot < ? AND content IS NOT NULL",
+                (end, stop),
+            )
+            self._log(writer, end, stop, removed, checksum(vectors))
+            writer.execute("UPDATE meta SET value = ? WHERE key = 'end_slot'", (str(stop),))
+        return Written(len(ids) - len(removed), len(removed))
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete the rows of these ids in one durable commit, and say how many there were."""
+        with self._transaction() as writer:
+            found = writer.execute(
+                "SELECT slot FROM rows WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
+            ).fetchall()
+            removed = [slot for (slot,) in found]
+            if removed:
+                _, end = self._slots(writer)
+                self._remove(writer, removed)
+                self._log(writer, end, end, removed, 0)
+        return len(removed)
+
+    def compact(self) -> None:
+        """Give back the space of deleted rows: new vector file, new slot numbers, a log of one entry.
+
+        Readers go on with the old file until they look again. The peak need is one copy of the live vectors.
+        """
+        with self._transaction() as writer:
+            first, end = self._slots(writer)
+            old = map_vectors(self._vector_file(first), end - first, self.space.dimension)
+            live = np.array([slot for (slot,) in writer.execute("SELECT slot FROM rows ORDER BY slot")], np.int64)
+            target = self._vector_file(end)
+            target.unlink(missing_ok=True)
+            crc = self._copy_vectors(old, live - first, target)
+            # New numbers are all above the old ones, so no two rows collide on the way.
+            writer.execute("CREATE TEMP TABLE renumbered (old INTEGER PRIMARY KEY, new INTEGER)")
+            writer.executemany(
+                "INSERT INTO renumbered VALUES (?, ?)", ((slot, end + n) for n, slot in enumerate(live.tolist()))
+            )
+            writer.execute("UPDATE rows SET slot = (SELECT new FROM renumbered WHERE old = slot)")
+            writer.execute("DROP TABLE renumbered")
+            writer.execute("INSERT INTO text (text) VALUES ('rebuild')")
+            sequence = writer.execute("SELECT coalesce(max(sequence), 0) FROM log").fetchone()[0]
+            writer.execute("DELETE FROM log WHERE sequence < ?", (sequence,))
+            writer.execute("UPDATE meta SET value = ? WHERE key = 'first_slot'", (str(end),))
+            writer.execute("UPDATE meta SET value = ? WHERE key = 'end_slot'", (str(end + len(live)),))
+            self._log(writer, end, end + len(live), [], crc)
+            writer.execute("DELETE FROM log WHERE sequence = ?", (sequence,))
+        with self._write_lock, _translated(self.path):
+            writer = self._open_writer()
+            self._drop_old_vector_files(writer)
+            # A reader in the middle of something keeps old pages alive; what it holds is given back next time.
+            with contextlib.suppress(sqlite3.OperationalError):
+                writer.execute("VACUUM")
+            with contextlib.suppress(sqlite3.OperationalError):
+                writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def verify(self) -> list[str]:
+        """Read everything and compare it with what was written.
+
+        Returns:
+            one sentence for each thing that is wrong; empty when all is well.
+        """
+        view = self.view()
+        with self._lock, _translated(self.path):
+            problems = [f"catalogue: {row[0]}" for row in self._read("PRAGMA integrity_check") if row[0] != "ok"]
+            entries = self._read("SELECT sequence, first_slot, end_slot, checksum FROM log ORDER BY sequence")
+        for sequence, start, stop, crc in entries:
+            part = view.vectors[start - view.first_slot : stop - view.first_slot]
+            if stop > start and checksum(part) != crc:
+                problems.append(f"vectors of slots {start} to {stop - 1} (change {sequence}) are not what was written")
+        return problems
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes on disk: ``vectors`` and ``catalog``."""
+        files = {file.name: file.stat().st_size for file in self.path.iterdir() if file.is_file()}
+        return {
+            "vectors": sum(size for name, size in files.items() if name.endswith(".f32")),
+            "catalog": sum(size for name, size in files.items() if name.startswith(_CATALOG)),
+        }
+
+    def close(self) -> None:
+        """Close the files. Closing twice is fine."""
+        with self._write_lock, self._lock:
+            self._closed = True
+            self._view = None
+            self._reader.close()
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+
+    # How writing is done
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """SQLite's write lock from beginning to commit; all or nothing."""
+        if not self._write_lock.acquire(timeout=self._timeout):
+            raise CollectionBusy(_busy(self.path))
+        try:
+            with _translated(self.path):
+                self._check_open()
+                writer = self._open_writer()
+                writer.execute("BEGIN IMMEDIATE")
+                try:
+                    yield writer
+                    writer.execute("COMMIT")
+                except BaseException:
+                    if writer.in_transaction:
+                        writer.execute("ROLLBACK")
+                    raise
+        finally:
+            self._write_lock.release()
+
+    def _open_writer(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = schema.connect(self.path / _CATALOG, self._timeout)
+            self._drop_old_vector_files(self._writer)
+        return self._writer
+
+    def _drop_old_vector_files(self, writer: sqlite3.Connection) -> None:
+        """Remove what a compaction left, whether it ended or died."""
+        writer.execute("BEGIN IMMEDIATE")  # no compaction is under way while we hold the lock
+        current = self._vector_file(self._slots(writer)[0])
+        for file in self.path.glob("vectors-*.f32"):
+            if file != current:
+                with contextlib.suppress(PermissionError):  # Windows keeps a mapped file; it goes next time
+                    file.unlink()
+        writer.execute("COMMIT")
+
+    def _copy_vectors(self, old: Matrix, positions: NDArray[np.int64], target: Path) -> int:
+        if len(positions) == 0:
+            target.touch()
+        for start in range(0, len(positions), _COPY_BLOCK):
+            write_vectors(target, start, old[positions[start : start + _COPY_BLOCK]])
+        return checksum(map_vectors(target, len(positions), self.space.dimension))
+
+    @staticmethod
+    def _remove(writer: sqlite3.Connection, slots: list[int]) -> None:
+        parameters = [(slot,) for slot in slots]
+        # The full text index keeps no copy of the content, so it must be told what it forgets.
+        writer.executemany(
+            "INSERT INTO text (text, rowid, content) SELECT 'delete', slot, content FROM rows "
+            "WHERE slot = ? AND content IS NOT NULL",
+            parameters,
+        )
+        writer.executemany("DELETE FROM rows WHERE slot = ?", parameters)
+
+    @staticmethod
+    def _log(writer: sqlite3.Connection, first: int, end: int, removed: list[int], crc: int) -> None:
+        writer.execute(
+            "INSERT INTO log (first_slot, end_slot, removed, checksum) VALUES (?, ?, ?, ?)",
+            (first, end, np.array(removed, "<i8").tobytes(), crc),
+        )
+
+    @staticmethod
+    def _slots(connection: sqlite3.Connection) -> tuple[int, int]:
+        meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        return int(meta["first_slot"]), int(meta["end_slot"])
+
+    def _vector_file(self, first_slot: int) -> Path:
+        return self.path / f"vectors-{first_slot}.f32"
+
+
+def _busy(path: Path) -> str:
+    return f"Another writer holds {path}; it did not finish within the timeout. Try again, or raise timeout=."
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the system raise into the error tree."""
+    try:
+        yield
+    except SamespaceError:
+        raise
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            raise CollectionBusy(_busy(path)) from error
+        if name.startswith("SQLITE_FULL"):
+            raise StorageFull(f"No space left on the disk of {path}. Nothing of this batch was written.") from error
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise CollectionCorrupt(f"{path / _CATALOG} is damaged ({error}). Restore it from a backup.") from error
+        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR")):
+            raise StorageError(f"Cannot use {path}: {error}.") from error
+        if isinstance(error, sqlite3.OperationalError):
+            raise CollectionCorrupt(f"{path / _CATALOG} is not as it should be ({error}).") from error
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(f"No space left on the disk of {path}. Nothing of this batch was written.") from error
+        raise StorageError(f"Cannot use {path}: {error}.") from error

@@ -1,0 +1,95 @@
+"""The catalogue's tables, and the numbered steps that lead an older catalogue to them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from samespace.errors import CollectionCorrupt, NotFound
+
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "check", "connect", "create"]
+
+APPLICATION_ID = 0x73616D65  # "same": lets any tool tell what this SQLite file is
+
+# Append only: a catalogue at version n has run the first n.
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE rows (
+        slot INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        content TEXT,
+        metadata TEXT NOT NULL,
+        tokens_seen INTEGER,
+        tokens_total INTEGER
+    );
+    CREATE INDEX truncated ON rows (slot) WHERE tokens_seen < tokens_total;
+    CREATE VIRTUAL TABLE text USING fts5 (
+        content, content = 'rows', content_rowid = 'slot', tokenize = 'porter unicode61 remove_diacritics 2'
+    );
+    CREATE TABLE log (
+        sequence INTEGER PRIMARY KEY,
+        first_slot INTEGER NOT NULL,
+        end_slot INTEGER NOT NULL,
+        removed BLOB NOT NULL,
+        checksum INTEGER NOT NULL
+    );
+    """,
+)
+
+
+def connect(path: Path, timeout: float) -> sqlite3.Connection:
+    """Open a connection in autocommit mode that may be handed from thread to thread.
+
+    Every commit is on stable storage when it returns (``synchronous = FULL``).
+    """
+    connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")
+    connection.execute("PRAGMA cache_size = -32768")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def create(connection: sqlite3.Connection, meta: dict[str, str]) -> bool:
+    """Make the tables unless they are there. Two processes may try at once; one wins.
+
+    Returns:
+        True if this call made them.
+    """
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if connection.execute("PRAGMA user_version").fetchone()[0]:
+            connection.execute("ROLLBACK")
+            return False
+        for migration in MIGRATIONS:
+            for statement in migration.split(";\n"):
+                connection.execute(statement)
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return True
+
+
+def check(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise unless the file is a catalogue that this version reads.
+
+    Raises:
+        NotFound: an empty file, which a writer that died before its first commit leaves.
+        CollectionCorrupt: another program's file, or one that a newer samespace wrote.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if version == 0 and application == 0 and not connection.execute("SELECT * FROM sqlite_master").fetchone():
+        raise NotFound(f"{path} is empty; no collection was ever committed there.")
+    if application != APPLICATION_ID:
+        raise CollectionCorrupt(f"{path} is a SQLite file, but not a catalogue of samespace.")
+    if version > len(MIGRATIONS):
+        raise CollectionCorrupt(
+            f"{path} has format {version}; this samespace reads up to {len(MIGRATIONS)}. Upgrade samespace."
+        )
