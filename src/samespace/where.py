@@ -7,7 +7,7 @@ What a condition means:
 - A field is a top-level key of the metadata, taken literally (``"a.b"`` is the key ``"a.b"``). Several keys
   in one mapping, and several operators on one field, must all hold. ``{"field": value}`` means ``$eq``.
 - ``$eq`` and ``$in`` compare within a kind: null, boolean, number, string. So ``True`` is not 1 and ``"1"`` is
-  not 1, but 1 equals 1.0; integers of any size compare exactly. ``None`` equals a null that is there.
+  not 1, but 1 equals 1.0; integers of any size compare exactly. None equals a null that is there.
 - ``$gt $gte $lt $lte`` compare numbers with numbers, and strings with strings by code point.
 - A field that is missing, or whose value is of another kind, does not match. An object never matches.
 - A list matches if any of its elements does; what holds for its elements' elements does not count.
