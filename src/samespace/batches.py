@@ -13,7 +13,7 @@ import numpy as np
 
 from samespace.errors import InvalidInput, InvalidVectors
 from samespace.space import Space
-from samespace.vectors import Vectors
+from samespace.vectors import Vectors, concatenate
 
 __all__ = ["Batch", "batches", "content_id", "metadata_json"]
 
@@ -177,9 +177,7 @@ class _VectorSource:
                 block, self._rest = block[:missing], block[missing:]
             parts.append(block)
             missing -= len(block)
-        if len(parts) == 1:
-            return parts[0]
-        return Vectors(np.concatenate([part.array for part in parts]), self._space, "document")
+        return concatenate(parts, self._space, "document")
 
     def finish(self, rows: int) -> None:
         if self._rest is not None or any(len(block) for block in self._blocks):

@@ -510,7 +510,8 @@ def _hit(row: StoredRow, score: float) -> Hit:
 def _tokens(vectors: Vectors) -> list[tuple[int | None, int | None]]:
     if vectors.receipts is None:
         return [(None, None)] * len(vectors)
-    return list(zip(vectors.receipts.seen.tolist(), vectors.receipts.total.tolist(), strict=True))
+    pairs = zip(vectors.receipts.seen.tolist(), vectors.receipts.total.tolist(), strict=True)
+    return [(seen, total) if total else (None, None) for seen, total in pairs]
 
 
 def _truncated(tokens: list[tuple[int | None, int | None]]) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from samespace.errors import InvalidInput, InvalidVectors
 from samespace.space import Metric, Role, Space
 
-__all__ = ["Matrix", "Receipts", "Vectors", "as_matrix", "score", "similarity", "unit"]
+__all__ = ["Matrix", "Receipts", "Vectors", "as_matrix", "concatenate", "score", "similarity", "unit"]
 
 Matrix = NDArray[np.float32]
 
@@ -26,7 +26,7 @@ class Receipts:
 
     Args:
         seen: tokens that the model read, int32 of shape (n,).
-        total: tokens that the item has, int32 of shape (n,).
+        total: tokens that the item has, int32 of shape (n,); 0 where nobody counted them.
     """
 
     seen: NDArray[np.int32]
@@ -103,6 +103,31 @@ class Vectors:
 
     def __repr__(self) -> str:
         return f"Vectors({len(self):,} × {self.space.dimension}, {self.role}, {self.space})"
+
+
+def concatenate(parts: Sequence[Vectors], space: Space, role: Role) -> Vectors:
+    """Put parts of one space and role together; no parts give Vectors of shape (0, dimension).
+
+    Raises:
+        SpaceMismatch: a part lives in another space.
+    """
+    for part in parts:
+        space.require(part.space, "put these vectors together")
+    if len(parts) == 1 and parts[0].role == role:
+        return parts[0]
+    receipts = [part.receipts for part in parts if part.receipts is not None]
+    none = np.empty(0, np.int32)
+    return Vectors(
+        np.concatenate([np.empty((0, space.dimension), np.float32), *(part.array for part in parts)]),
+        space,
+        role,
+        receipts=Receipts(
+            np.concatenate([none, *(each.seen for each in receipts)]),
+            np.concatenate([none, *(each.total for each in receipts)]),
+        )
+        if len(receipts) == len(parts)
+        else None,
+    )
 
 
 def similarity(a: Vectors, b: Vectors) -> Matrix:

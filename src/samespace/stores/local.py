@@ -476,6 +476,6 @@ def _translated(path: Path) -> Iterator[None]:
             raise CollectionCorrupt(f"{path / _CATALOG} is not as it should be ({error}).") from error
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageFull(f"No space left on the disk of {path}. Nothing of this batch was written.") from error
         raise StorageError(f"Cannot use {path}: {error}.") from error

@@ -1,0 +1,282 @@
+"""A collection as a file that other programs read: JSON lines or Parquet, by the file's ending.
+
+Both begin with a header that carries the space, so that vectors cannot come back into another one. A file of
+JSON lines has the header as its first line; Parquet keeps it in the schema's metadata under ``samespace``.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from samespace.collection import AddReport, Collection, Where
+from samespace.errors import InvalidInput, MissingExtra, NotFound
+from samespace.hits import Row
+from samespace.space import Space
+from samespace.vectors import Receipts, Vectors
+
+__all__ = ["Header", "export_collection", "import_collection", "read_header"]
+
+FORMAT = 1
+_BLOCK = 4_096
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself.
+
+    Attributes:
+        encoder: name of the encoder that made the vectors, if there was one.
+    """
+
+    space: Space
+    encoder: str | None
+
+    def to_json(self) -> str:
+        return json.dumps({"samespace": FORMAT, "space": self.space.to_dict(), "encoder": self.encoder})
+
+    @classmethod
+    def from_json(cls, text: str | bytes, path: Path) -> Header:
+        try:
+            values = json.loads(text)
+            version, space = values["samespace"], Space.from_dict(values["space"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidInput(
+                f"{path} does not begin with samespace's header ({error}), so the space of its vectors is not "
+                "known. To add plain rows and encode them, index the file: samespace index FILE --text COLUMN."
+            ) from None
+        if version != FORMAT:
+            raise InvalidInput(f"{path} has format {version!r}; this samespace reads {FORMAT}. Upgrade samespace.")
+        return cls(space, values.get("encoder"))
+
+
+def export_collection(
+    collection: Collection,
+    target: str | Path | IO[str],
+    where: Where = None,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Write all rows, or those that meet a condition, with their vectors.
+
+    Args:
+        target: a path that ends in .jsonl or .parquet, or an open text file for JSON lines. A path is
+            replaced at the end, when everything is written.
+        progress: called with the number of rows just written.
+
+    Returns:
+        rows written.
+
+    Raises:
+        InvalidInput: another ending. MissingExtra: Parquet without pyarrow.
+    """
+    rows = collection.rows(where)
+    header = Header(collection.space, collection.info().encoder)
+    if not isinstance(target, str | Path):
+        return _write_jsonl(target, header, rows, progress)
+    path = Path(target)
+    suffix = _suffix(path)
+    if not path.parent.is_dir():
+        raise NotFound(f"There is no folder {path.parent} to write {path.name} into.")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if suffix == ".parquet":
+            count = _write_parquet(draft, header, rows, progress)
+        else:
+            with draft.open("w", encoding="utf-8") as file:
+                count = _write_jsonl(file, header, rows, progress)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return count
+
+
+def read_header(path: str | Path) -> Header:
+    """The space and encoder of an exported file.
+
+    Raises:
+        NotFound: no such file. InvalidInput: it is not an export of ours.
+    """
+    source = Path(path)
+    suffix = _suffix(source)
+    if not source.is_file():
+        raise NotFound(f"There is no file {source}.")
+    if suffix == ".parquet":
+        metadata = _parquet(source).schema_arrow.metadata or {}
+        return Header.from_json(metadata.get(b"samespace", b"null"), source)
+    with source.open("rb") as file:
+        return Header.from_json(file.readline(1 << 20), source)
+
+
+def import_collection(
+    collection: Collection, path: str | Path, *, progress: Callable[[int], None] | None = None
+) -> AddReport:
+    """Add the rows of an exported file, vectors included; rows with the same id are replaced.
+
+    Raises:
+        SpaceMismatch: the file's vectors live in another space than the collection's.
+        InvalidInput, InvalidVectors: a row cannot be read; the message names it. The blocks before stay.
+    """
+    source = Path(path)
+    header = read_header(source)
+    collection.space.require(header.space, f"import {source} into {collection.path}")
+    total = AddReport(0, 0, 0, 0)
+    for block in _read_parquet(source) if source.suffix == ".parquet" else _read_jsonl(source):
+        receipts = Receipts(np.array(block.seen, np.int32), np.array(block.total, np.int32))
+        report = collection.add(
+            block.contents,
+            ids=block.ids,
+            metadata=block.metadata,
+            vectors=Vectors(block.array, header.space, "document", receipts=receipts),
+            progress=progress,
+        )
+        total = AddReport(*map(operator.add, total, report))
+    return total
+
+
+def _suffix(path: Path) -> str:
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise InvalidInput(f"The file's ending chooses the format: .jsonl or .parquet, got {path.name!r}.")
+    return path.suffix
+
+
+class _Block(NamedTuple):
+    """Some rows, column by column."""
+
+    ids: list[str]
+    contents: list[str | None]
+    metadata: list[Any]
+    array: Any
+    seen: list[int]
+    total: list[int]
+
+
+def _write_jsonl(
+    file: IO[str], header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None
+) -> int:
+    file.write(header.to_json() + "\n")
+    count = 0
+    while block := list(islice(rows, _BLOCK)):
+        for row in block:
+            values = {
+                "id": row.id,
+                "content": row.content,
+                "metadata": row.metadata,
+                "vector": row.vector.tolist(),
+                "tokens_seen": row.tokens_seen,
+                "tokens_total": row.tokens_total,
+            }
+            file.write(json.dumps(values, ensure_ascii=False) + "\n")
+        count += len(block)
+        if progress is not None:
+            progress(len(block))
+    return count
+
+
+def _read_jsonl(path: Path) -> Iterator[_Block]:
+    with path.open(encoding="utf-8") as file:
+        next(file)  # the header
+        first = 2
+        while lines := list(islice(file, _BLOCK)):
+            block = _Block([], [], [], [], [], [])
+            for number, line in enumerate(lines, first):
+                try:
+                    values = json.loads(line)
+                    block.ids.append(values["id"])
+                    block.contents.append(values["content"])
+                    block.metadata.append(values["metadata"])
+                    block.array.append(values["vector"])
+                    block.seen.append(values.get("tokens_seen") or 0)
+                    block.total.append(values.get("tokens_total") or 0)
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    raise InvalidInput(
+                        f"Line {number} of {path} is not a row ({type(error).__name__}: {error}); the file may be "
+                        "torn. The rows before it were imported."
+                    ) from None
+            first += len(lines)
+            yield block
+
+
+def _write_parquet(
+    path: Path, header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None
+) -> int:
+    arrow, parquet = _arrow()
+    schema = arrow.schema(
+        [
+            ("id", arrow.string()),
+            ("content", arrow.string()),
+            ("metadata", arrow.string()),
+            ("vector", arrow.list_(arrow.float32(), header.space.dimension)),
+            ("tokens_seen", arrow.int32()),
+            ("tokens_total", arrow.int32()),
+        ],
+        metadata={"samespace": header.to_json()},
+    )
+    count = 0
+    with parquet.ParquetWriter(path, schema) as writer:
+        while block := list(islice(rows, _BLOCK)):
+            flat = arrow.array(np.concatenate([row.vector for row in block]))
+            columns = [
+                [row.id for row in block],
+                [row.content for row in block],
+                [json.dumps(row.metadata, ensure_ascii=False) for row in block],
+                arrow.FixedSizeListArray.from_arrays(flat, header.space.dimension),
+                [row.tokens_seen for row in block],
+                [row.tokens_total for row in block],
+            ]
+            arrays = [
+                column if isinstance(column, arrow.Array) else arrow.array(column, field.type)
+                for column, field in zip(columns, schema, strict=True)
+            ]
+            writer.write_batch(arrow.record_batch(arrays, schema=schema))
+            count += len(block)
+            if progress is not None:
+                progress(len(block))
+    return count
+
+
+def _read_parquet(path: Path) -> Iterator[_Block]:
+    arrow, _ = _arrow()
+    file = _parquet(path)
+    first = 0
+    try:
+        for batch in file.iter_batches(_BLOCK):
+            vectors = batch.column("vector")
+            yield _Block(
+                batch.column("id").to_pylist(),
+                batch.column("content").to_pylist(),
+                [json.loads(text) for text in batch.column("metadata").to_pylist()],
+                vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1),
+                [seen or 0 for seen in batch.column("tokens_seen").to_pylist()],
+                [total or 0 for total in batch.column("tokens_total").to_pylist()],
+            )
+            first += len(batch)
+    except (KeyError, ValueError, TypeError, OSError, arrow.ArrowException) as error:
+        raise InvalidInput(
+            f"{path} cannot be read from row {first} on ({error}); it may be torn. The rows before were imported."
+        ) from None
+
+
+def _parquet(path: Path) -> Any:
+    arrow, parquet = _arrow()
+    try:
+        return parquet.ParquetFile(path)
+    except (arrow.ArrowException, OSError) as error:
+        raise InvalidInput(f"{path} is not a Parquet file that can be read ({error}).") from None
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise MissingExtra("Parquet", "parquet") from None
+    return arrow, parquet

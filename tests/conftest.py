@@ -1,0 +1,26 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import samespace as ss
+from samespace.testing.encoder import CharacterEncoder
+
+
+@pytest.fixture
+def encoder() -> CharacterEncoder:
+    return CharacterEncoder()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "notes.ss"
+
+
+@pytest.fixture
+def notes(path: Path, encoder: CharacterEncoder):
+    with ss.open(path, encoder) as collection:
+        yield collection
