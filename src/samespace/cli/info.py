@@ -1,0 +1,78 @@
+"""``samespace info`` and ``samespace compact``: what a collection is made of, and giving space back."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from samespace.cli import options, output
+
+if TYPE_CHECKING:
+    from samespace.collection import Info
+
+
+@click.command("info")
+@options.collection
+@options.as_json
+def info_command(collection: str, as_json: bool) -> None:
+    """Show what COLLECTION holds: its space and encoder, rows, sizes and index."""
+    from samespace.collection import open as open_collection
+
+    with open_collection(collection, create=False) as rows:
+        info = rows.info()
+    if as_json:
+        output.document(_as_json(info))
+    else:
+        output.console().print(output.facts(_as_facts(info)))
+
+
+@click.command("compact")
+@options.collection
+@options.as_json
+def compact_command(collection: str, as_json: bool) -> None:
+    """Give back the space that deleted and replaced rows of COLLECTION take."""
+    from samespace.collection import open as open_collection
+
+    with open_collection(collection, create=False) as rows:
+        report = rows.compact()
+    if as_json:
+        output.document(report._asdict())
+    else:
+        click.echo(f"{collection}: {output.size(report.before)} before, {output.size(report.after)} now.")
+
+
+def _as_json(info: Info) -> dict[str, Any]:
+    values = {field.name: getattr(info, field.name) for field in dataclasses.fields(info)}
+    return values | {"path": str(info.path), "space": info.space.to_dict() | {"id": info.space.id}}
+
+
+def _as_facts(info: Info) -> dict[str, str]:
+    space = info.space
+    shape = [f"{space.dimension} dimensions", space.metric]
+    if space.layer is not None:
+        shape.append(f"layer {space.layer}")
+    if space.pooling:
+        shape.append(f"{space.pooling} pooling")
+    prompts = "; ".join(f"{role}: {prompt!r}" for role, prompt in space.prompts.items())
+    rows = f"{info.count:,}"
+    if info.truncated:
+        rows += f", of which {info.truncated:,} truncated by the encoder"
+    if info.deleted:
+        rows += f"; {output.plural(info.deleted, 'dead slot')} ('samespace compact' gives them back)"
+    sizes = {"vectors": info.bytes_vectors, "catalog": info.bytes_catalog, "index": info.bytes_index}
+    parts = ", ".join(f"{name} {output.size(count)}" for name, count in sizes.items())
+    facts = {
+        "collection": str(info.path),
+        "rows": rows,
+        "encoder": info.encoder or "none; vectors are made elsewhere",
+        "model": space.model,
+        "space": f"{', '.join(shape)}, id {space.id}",
+        "prompts": prompts,
+        "digest": space.digest or "",
+        "engine": f"{info.engine}, index over {output.plural(info.indexed, 'slot')}, "
+        f"{output.size(info.memory_index)} of memory",
+        "on disk": f"{output.size(sum(sizes.values()))}: {parts}",
+    }
+    return {name: value for name, value in facts.items() if value}

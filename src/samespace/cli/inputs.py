@@ -1,0 +1,178 @@
+"""What ``samespace index`` was given: folders, files, tables and standard input, as one stream of passages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from samespace.sources import TABLES, Columns, Passage, Record, read_files, read_jsonl, read_table, read_text
+from samespace.sources import gone as gone_files
+
+if TYPE_CHECKING:
+    from samespace.collection import Collection
+
+__all__ = ["Inputs"]
+
+_STDIN = "-"
+
+
+@dataclass
+class _Stored:
+    """The rows of one file that a collection holds: ids by the digest of the file they were read from."""
+
+    ids: dict[str, set[str]] = field(default_factory=dict)
+    whole: dict[str, int] = field(default_factory=dict)  # passages that the file had, by its digest
+
+    def complete(self, digest: str) -> bool:
+        """Every passage of the file in this state is there."""
+        return digest in self.ids and len(self.ids[digest]) == self.whole[digest]
+
+    def others(self, digest: str) -> set[str]:
+        """Ids that are of another state of the file."""
+        return set().union(*(ids for other, ids in self.ids.items() if other != digest))
+
+
+@dataclass
+class Inputs:
+    """The paths of one run, and what was learnt on the way through them.
+
+    Attributes:
+        paths: folders and files.
+        tables: files whose rows are the passages.
+        stdin: standard input is read too.
+        columns: of tables; None where there are none.
+        files: that were read, or found unchanged.
+        skipped: files that could not be read, each with the reason.
+        unchanged_passages: of files that were found unchanged, and so not cut into passages again.
+    """
+
+    paths: list[Path]
+    tables: list[Path]
+    stdin: bool
+    columns: Columns | None
+    files: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    unchanged_passages: int = 0
+    _stored: dict[str, _Stored] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+    _unchanged: dict[str, str] = field(default_factory=dict)
+    _read: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, given: Sequence[str], columns: Columns | None) -> Inputs:
+        """Sort what was given.
+
+        Raises:
+            click.UsageError: a table without ``--text``, or ``--text`` without a table.
+        """
+        paths = [Path(name) for name in given if name != _STDIN]
+        tables = [path for path in paths if path.suffix.lower() in TABLES and not path.is_dir()]
+        stdin = _STDIN in given
+        if tables and columns is None:
+            raise click.UsageError(f"{tables[0]} is a table: name the column to embed with --text.")
+        if columns is not None and not tables and not stdin:
+            raise click.UsageError(
+                f"--text is for tables ({', '.join(TABLES)}) and standard input; none was given."
+            )
+        return cls([path for path in paths if path not in tables], tables, stdin, columns)
+
+    @property
+    def named_but_skipped(self) -> bool:
+        """A path could not be read that was named itself, not found in a folder."""
+        named = {path.as_posix() for path in self.paths}
+        return any(path in named for path, _ in self.skipped)
+
+    def passages(self, collection: Collection) -> Iterator[Passage | Record]:
+        """Everything there is to add, file by file; files that are in the collection as they are give nothing.
+
+        Raises:
+            NotFound, InvalidInput, MissingExtra: a path does not exist, or a table cannot be read.
+        """
+        encoder = collection.encoder
+        count_tokens = encoder.count_tokens if encoder else None
+        max_tokens = encoder.max_tokens if encoder else None
+        files = read_files(
+            self.paths,
+            count_tokens=count_tokens,
+            max_tokens=max_tokens,
+            on_skip=self._skip,
+            unchanged=self._is_unchanged,
+            on_seen=self._seen.add,
+        )
+        tables = [(str(path), read_table(path, self.columns)) for path in self.tables if self.columns]
+        self._stored = _stored(collection)
+        yield from self._counted(files)
+        for name, records in tables:
+            yield from self._placed(name, records)
+        if self.stdin and self.columns:
+            yield from self._placed(_STDIN, read_jsonl(sys.stdin, self.columns))
+        elif self.stdin:
+            text = sys.stdin.buffer.read()
+            yield from self._counted(
+                read_text(text, _STDIN, count_tokens=count_tokens, max_tokens=max_tokens)
+            )
+
+    def gone(self, came: set[str]) -> list[str]:
+        """Ids of rows that these paths gave once and do not give now.
+
+        Args:
+            came: ids of all the passages that came this time.
+        """
+        lost = set(gone_files(self._stored, self.paths, self._seen))
+        ids: set[str] = set()
+        for name, stored in self._stored.items():
+            if name in lost:
+                ids |= stored.others("")
+            elif name in self._unchanged:
+                ids |= stored.others(self._unchanged[name])
+            elif name in self._read:
+                ids |= stored.others("") - came
+        return sorted(ids)
+
+    def _skip(self, path: Path, reason: str) -> None:
+        name = path.as_posix()
+        self.skipped.append((name, reason))
+        if name in self._read:  # it was there, but is not text: what is kept of it stays
+            self._read.remove(name)
+            self.files -= 1
+
+    def _is_unchanged(self, name: str, digest: str) -> bool:
+        self.files += 1
+        stored = self._stored.get(name)
+        if stored is None or not stored.complete(digest):
+            self._read.add(name)
+            return False
+        self._unchanged[name] = digest
+        self.unchanged_passages += stored.whole[digest]
+        return True
+
+    def _counted(self, passages: Iterable[Passage]) -> Iterator[Passage]:
+        """Write into every passage how many its file has, so that a later run knows if all of them are there."""
+        for _, group in groupby(passages, key=lambda passage: passage.metadata["path"]):
+            whole = list(group)
+            for passage in whole:
+                yield replace(passage, metadata={**passage.metadata, "passages": len(whole)})
+
+    def _placed(self, name: str, records: Iterable[Record]) -> Iterator[Record]:
+        self.files += 1
+        self._read.add(name)
+        for record in records:
+            yield replace(record, metadata={"path": name, **record.metadata})
+
+
+def _stored(collection: Collection) -> dict[str, _Stored]:
+    files: dict[str, _Stored] = {}
+    for row in collection.rows():
+        path = row.metadata.get("path")
+        if isinstance(path, str):
+            digest = str(row.metadata.get("digest", "table"))
+            file = files.setdefault(path, _Stored())
+            file.ids.setdefault(digest, set()).add(row.id)
+            file.whole[digest] = row.metadata.get("passages", -1)
+    return files

@@ -1,0 +1,70 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from samespace.errors import InvalidFilter
+
+__all__ = ["Command", "as_json", "collection", "encoder", "threads", "where"]
+
+_EXAMPLE = """'{"year": {"$gte": 2024}}'"""
+
+
+class Command(click.Command):
+    """A command that shows examples below its options."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the examples as they are: a shell line must not be wrapped."""
+        if self._examples:
+            with formatter.section("Examples"):
+                for example in self._examples:
+                    formatter.write(f"{' ' * formatter.current_indent}{example}\n")
+
+
+def _filter(_ctx: click.Context, _option: click.Parameter, text: str | None) -> Mapping[str, Any] | None:
+    """Read a filter from JSON text, and check it before anything is opened."""
+    if text is None:
+        return None
+    from samespace.where import parse
+
+    try:
+        where = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidFilter(
+            f"--where must be JSON, such as {_EXAMPLE}; got {text!r} ({error.msg} at column {error.colno})."
+        ) from None
+    if not isinstance(where, dict):
+        raise InvalidFilter(f"--where must be a JSON object, such as {_EXAMPLE}; got {text!r}.")
+    parse(where)
+    return where
+
+
+collection = click.argument("collection", metavar="COLLECTION")
+
+where = click.option(
+    "--where",
+    callback=_filter,
+    metavar="JSON",
+    help=f"Only rows whose metadata fit this filter: {_EXAMPLE}.",
+)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
+
+encoder = click.option(
+    "--encoder",
+    metavar="NAME",
+    help="The encoder of a new collection, one that 'samespace encoders' lists; minilm if left out.",
+)
+
+threads = click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads that encode; all cores if left out."
+)

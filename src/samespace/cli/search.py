@@ -1,0 +1,68 @@
+"""``samespace search``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import click
+
+from samespace.cli import options, output
+from samespace.cli.exits import INCOMPLETE
+
+
+@click.command(
+    "search",
+    cls=options.Command,
+    examples=(
+        'samespace search notes.ss "what was decided about prices?" -k 5',
+        'samespace search notes.ss "prices" --mode hybrid --where \'{"year": {"$gte": 2024}}\'',
+    ),
+)
+@options.collection
+@click.argument("query")
+@click.option(
+    "-k", type=click.IntRange(min=1), metavar="N", default=10, show_default=True, help="How many hits."
+)
+@options.where
+@click.option(
+    "--mode",
+    type=click.Choice(["vector", "text", "hybrid"]),
+    default="vector",
+    show_default=True,
+    help="By meaning, by words, or by both.",
+)
+@click.option("--min-score", type=float, metavar="X", help="Only hits that score X or more.")
+@click.option("--full", is_flag=True, help="Show passages to their end, however long.")
+@options.as_json
+def search_command(
+    collection: str,
+    query: str,
+    k: int,
+    where: Mapping[str, Any] | None,
+    mode: Literal["vector", "text", "hybrid"],
+    min_score: float | None,
+    full: bool,
+    as_json: bool,
+) -> int:
+    """Find the passages of COLLECTION that are nearest to QUERY in meaning.
+
+    A QUERY of - is read from standard input. A higher score is better.
+    """
+    from samespace.collection import open as open_collection
+
+    if query == "-":
+        query = sys.stdin.read()
+    with output.notes(as_json=as_json), open_collection(collection, create=False) as rows:
+        hits = rows.search(query, k, where=where, mode=mode, min_score=min_score)
+    if as_json:
+        output.document([output.hit_dict(hit) for hit in hits])
+    elif hits:
+        from samespace.cli.hits import LINES, show_hits
+
+        lines, decimals = None if full else LINES, 3 if mode == "vector" else 4
+        show_hits(output.console(), query, hits, lines=lines, decimals=decimals)
+    else:
+        output.note("nothing found")
+    return 0 if hits else INCOMPLETE
