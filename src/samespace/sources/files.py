@@ -8,14 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from samespace.errors import InvalidInput, MissingExtra, NotFound
 from samespace.sources.base import CountTokens, Document, Passage, passage_id
 from samespace.sources.chunk import chunk
+from samespace.sources.decoding import decode
 from samespace.sources.kinds import kind_of
+from samespace.sources.plain import read_paragraphs
 
-__all__ = ["SourceFile", "file_digest", "find_files", "gone", "passages_of", "read_files"]
+__all__ = ["SourceFile", "file_digest", "find_files", "gone", "passages_of", "read_files", "read_stream"]
 
 _MOST_BYTES = 64 * 2**20  # text needs several times its size in memory while it is cut
 
@@ -111,6 +113,29 @@ def _read_files(
         yield from passages_of(document, facts, count_tokens=count_tokens, max_tokens=max_tokens)
 
 
+def read_stream(
+    stream: IO[bytes], *, name: str = "<stdin>", count_tokens: CountTokens | None, max_tokens: int | None
+) -> Iterator[Passage]:
+    """Read an open stream, such as ``sys.stdin.buffer``, to its end as one plain text.
+
+    Args:
+        stream: of bytes, in any encoding that a file may have.
+        name: the ``path`` of its passages.
+        count_tokens: the encoder's own count.
+        max_tokens: what the encoder reads of a text; None for no limit.
+
+    Raises:
+        InvalidInput: what came is not text.
+    """
+    data = stream.read()
+    try:
+        text, _ = decode(data)
+    except InvalidInput as error:
+        raise InvalidInput(f"{name} cannot be read: {error}.") from error
+    facts = {"path": name, "digest": _digest(data)}
+    yield from passages_of(read_paragraphs(text), facts, count_tokens=count_tokens, max_tokens=max_tokens)
+
+
 def passages_of(
     document: Document,
     facts: dict[str, Any],
@@ -142,9 +167,9 @@ def passages_of(
 def find_files(paths: Sequence[Path], *, on_skip: Skip) -> Iterator[SourceFile]:
     """Find the files of ``paths``: files as named, folders in sorted order, each file once.
 
-    In a folder these are passed over: what is hidden (``.git``, ``.venv``), ``__pycache__``, ``node_modules``,
-    ``site-packages``, virtual environments, and collections of samespace. Links to files are followed. Links
-    to folders are not, so that a loop cannot hold anyone; they are reported.
+    In a folder these are passed over: what is hidden (``.git``, ``.venv``), ``__pycache__``,
+    ``node_modules``, ``site-packages``, virtual environments, and collections of samespace. Links to files
+    are followed. Links to folders are not, so that a loop cannot hold anyone; they are reported.
 
     Raises:
         NotFound: one of ``paths`` does not exist.

@@ -29,7 +29,7 @@ def read(data: bytes) -> Document:
     try:
         reader = pypdf.PdfReader(io.BytesIO(data))
         locked = reader.is_encrypted and not reader.decrypt("")
-        pages = [] if locked else [page.extract_text() for page in reader.pages]
+        pages = [] if locked else [_valid(page.extract_text()) for page in reader.pages]
         title = reader.metadata.title if reader.metadata and not locked else None
     except Exception as error:  # a damaged file raises whatever its parser stumbled on
         raise InvalidInput(f"it is not a PDF that can be read ({type(error).__name__}: {error})") from error
@@ -43,3 +43,8 @@ def read(data: bytes) -> Document:
     if not blocks:
         raise InvalidInput("it is a PDF without text, probably scanned; recognise its text first")
     return Document(blocks, str(title).strip() or None if title else None)
+
+
+def _valid(text: str) -> str:
+    """Replace halves of characters, which broken fonts leave and nothing can encode."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

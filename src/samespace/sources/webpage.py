@@ -89,7 +89,7 @@ class _Page(HTMLParser):
             self._level = _HEADINGS.get(tag, 0)
             self._in_title = tag == "title"
         elif tag in _ROWS:
-            self._rows.append(([], self.getpos()[0]))
+            self._begin_row(self.getpos()[0])
         elif tag in _CELLS:
             self._add(" ", self.getpos()[0])
         if tag in _LINEWISE:
@@ -119,8 +119,14 @@ class _Page(HTMLParser):
         line = self.getpos()[0]
         for number, row in enumerate(data.split("\n")):
             if number:
-                self._rows.append(([], line + number))
-            self._add(row, line + number)
+                self._begin_row(line + number)
+            if row:
+                self._add(row, line + number)
+
+    def _begin_row(self, line: int) -> None:
+        if self._rows and not self._rows[-1][0] and "pre" not in self._linewise:
+            self._rows.pop()  # a blank row, which means nothing here
+        self._rows.append(([], line))
 
     def _add(self, text: str, line: int) -> None:
         if self._rows and (self._rows[-1][1] == line or any(part.strip() for part in self._rows[-1][0])):
