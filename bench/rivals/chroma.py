@@ -1,0 +1,47 @@
+"""Chroma: its own HNSW."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import chromadb
+
+from rivals.system import Found, Setting, System, Vector
+
+
+class Chroma(System):
+    package = "chromadb"
+    build = "HNSW, default M 16, ef_construction 100"
+    settings = tuple(Setting(f"ef_search {ef}", {"ef": ef}) for ef in (100, 200))
+
+    def __init__(self, folder: Path, dimension: int, threads: int) -> None:  # noqa: ARG002 - learnt from the rows
+        self._client = chromadb.PersistentClient(
+            str(folder / "rows"), chromadb.config.Settings(anonymized_telemetry=False)
+        )
+        self._rows = self._client.get_or_create_collection(
+            "rows",
+            embedding_function=None,
+            configuration={"hnsw": {"space": "cosine", "num_threads": threads}},
+        )
+
+    def add(self, ids: list[str], texts: list[str], metadata: list[dict[str, int]], vectors: Vector) -> None:
+        size = self._client.get_max_batch_size()
+        for start in range(0, len(ids), size):
+            rows = slice(start, start + size)
+            self._rows.add(
+                ids=ids[rows], documents=texts[rows], metadatas=metadata[rows], embeddings=vectors[rows]
+            )
+
+    def prepare(self, **arguments: Any) -> None:
+        self._rows.modify(configuration={"hnsw": {"ef_search": arguments["ef"]}})
+
+    def search(self, vector: Vector, k: int, **arguments: Any) -> Found:  # noqa: ARG002 - see prepare
+        found = self._rows.query(query_embeddings=vector[None, :], n_results=k, include=["documents"])
+        return list(zip(found["ids"][0], found["documents"][0], strict=True))
+
+    def close(self) -> None:
+        self._client.close()
+
+
+SYSTEM = Chroma

@@ -1,0 +1,61 @@
+"""qdrant-edge: Qdrant's engine in the process. Its own default HNSW, built by ``optimize()``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as qdrant
+
+from rivals.system import Found, Setting, System, Vector
+
+_BATCH = 1_000
+
+
+class QdrantEdge(System):
+    package = "qdrant-edge-py"
+    build = "HNSW m 16, ef_construct 100, optimize()"
+    settings = tuple(Setting(f"ef {ef}", {"ef": ef}) for ef in (64, 128, 200))
+
+    def __init__(self, folder: Path, dimension: int, threads: int) -> None:
+        path = folder / "shard"
+        config = qdrant.EdgeConfig(
+            vectors=qdrant.EdgeVectorParams(dimension, qdrant.Distance.Cosine),
+            hnsw_config=qdrant.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=10_000),
+            optimizers=qdrant.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1_000),
+            max_search_threads=threads,
+        )
+        if path.exists():
+            self._shard = qdrant.EdgeShard.load(str(path), config)
+        else:
+            path.mkdir()
+            self._shard = qdrant.EdgeShard.create(str(path), config)
+
+    def add(self, ids: list[str], texts: list[str], metadata: list[dict[str, int]], vectors: Vector) -> None:
+        for start in range(0, len(ids), _BATCH):
+            points = [
+                # Its ids are numbers; what the others call the id is a field.
+                qdrant.Point(
+                    row, vectors[row].tolist(), {"id": ids[row], "text": texts[row], **metadata[row]}
+                )
+                for row in range(start, min(start + _BATCH, len(ids)))
+            ]
+            self._shard.update(qdrant.UpdateOperation.upsert_points(points))
+        self._shard.flush()
+        self._shard.optimize()
+        self._shard.flush()
+
+    def search(self, vector: Vector, k: int, **arguments: Any) -> Found:
+        request = qdrant.SearchRequest(
+            query=qdrant.Query.Nearest(vector.tolist()),
+            limit=k,
+            params=qdrant.SearchParams(hnsw_ef=arguments["ef"]),
+            with_payload=qdrant.PayloadSelector.Include(["id", "text"]),
+        )
+        return [(point.payload["id"], point.payload["text"]) for point in self._shard.search(request)]
+
+    def close(self) -> None:
+        self._shard.close()
+
+
+SYSTEM = QdrantEdge

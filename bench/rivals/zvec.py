@@ -1,0 +1,74 @@
+"""zvec: HNSW over int8 codes, its candidates ranked again by the vectors."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import zvec
+
+from rivals.system import Found, Setting, System, Vector
+
+_BATCH = 1_024  # the most that one call takes
+
+
+class Zvec(System):
+    package = "zvec"
+    build = "HNSW m 32, int8, optimize()"
+    settings = tuple(Setting(f"ef {ef}, refined", {"ef": ef}) for ef in (32, 64, 100, 150, 200, 300))
+
+    def __init__(self, folder: Path, dimension: int, threads: int) -> None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        zvec.init(query_threads=threads, optimize_threads=cores, log_level=zvec.LogLevel.ERROR)
+        path = str(folder / "rows")
+        if (folder / "rows").exists():
+            self._rows = zvec.open(path, zvec.CollectionOption(read_only=True))
+            return
+        index = zvec.HnswIndexParam(
+            metric_type=zvec.MetricType.COSINE,
+            m=32,
+            ef_construction=200,
+            quantize_type=zvec.QuantizeType.INT8,
+        )
+        schema = zvec.CollectionSchema(
+            name="rows",
+            fields=[
+                zvec.FieldSchema("text", zvec.DataType.STRING),
+                *(zvec.FieldSchema(name, zvec.DataType.INT64) for name in ("number", "words", "digit")),
+            ],
+            vectors=[zvec.VectorSchema("vector", zvec.DataType.VECTOR_FP32, dimension, index)],
+        )
+        self._rows = zvec.create_and_open(path, schema)
+
+    def add(self, ids: list[str], texts: list[str], metadata: list[dict[str, int]], vectors: Vector) -> None:
+        for start in range(0, len(ids), _BATCH):
+            rows = range(start, min(start + _BATCH, len(ids)))
+            done = self._rows.insert(
+                [
+                    zvec.Doc(
+                        ids[row],
+                        vectors={"vector": vectors[row]},
+                        fields={"text": texts[row], **metadata[row]},
+                    )
+                    for row in rows
+                ]
+            )
+            if not all(status.ok() for status in done):
+                raise RuntimeError(f"zvec refused rows from {start} on: {done[0]}")
+        self._rows.flush()
+        self._rows.optimize()
+
+    def search(self, vector: Vector, k: int, **arguments: Any) -> Found:
+        query = zvec.Query(
+            "vector", vector=vector, param=zvec.HnswQueryParam(ef=arguments["ef"], is_using_refiner=True)
+        )
+        return [
+            (row.id, row.field("text")) for row in self._rows.query(query, topk=k, output_fields=["text"])
+        ]
+
+    def close(self) -> None:
+        self._rows.close()
+
+
+SYSTEM = Zvec

@@ -1,0 +1,196 @@
+"""Whole systems side by side: rows with texts and metadata in, single queries returning texts out.
+
+    python bench/systems.py CORPUS [--python rivals/bin/python] [--rounds 3] [--only samespace zvec]
+
+CORPUS is a folder that ``corpus.py`` made. Every system runs in processes of its own, one after the other, in
+rounds, so that a noisy machine is noisy for all; the median of the rounds is printed. A system that is not
+installed for ``--python`` (by default the Python that runs this) is listed as such. Building may use every core;
+searching has one thread on one core, in a process that opens what the builder left on the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import corpus
+from machine import ONE_THREAD, describe, environment, keep, table
+from rivals import MODULES
+
+_K = 10
+_BLOCK = 100  # queries compared at once
+_DIGIT = 3
+
+
+def exact(rows: corpus.Corpus) -> dict[str, np.ndarray]:
+    """The rows that are truly nearest to each query: of all, and of those whose digit is 3."""
+    tenth = np.flatnonzero(np.array([fields["digit"] for fields in rows.metadata]) == _DIGIT)
+    found: dict[str, list[np.ndarray]] = {"all": [], "digit": []}
+    for start in range(0, len(rows.query_vectors), _BLOCK):
+        scores = rows.query_vectors[start : start + _BLOCK] @ rows.vectors.T
+        found["all"].append(np.argpartition(-scores, _K, axis=1)[:, :_K])
+        found["digit"].append(tenth[np.argpartition(-scores[:, tenth], _K, axis=1)[:, :_K]])
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+class Bench:
+    """Runs phases of systems and collects their figures."""
+
+    def __init__(self, arguments: argparse.Namespace, work: Path) -> None:
+        self._arguments = arguments
+        self._work = work
+        self._truth = work / "truth.npz"
+
+    def prepare(self) -> dict[str, Any]:
+        """Compute the exact answers; returns the corpus's label."""
+        rows = corpus.load(self._arguments.corpus, self._arguments.rows, self._arguments.queries)
+        np.savez(self._truth, **exact(rows))
+        return {**rows.label, "rows_used": len(rows.texts), "queries_used": len(rows.queries)}
+
+    def run(self, system: str, phase: str) -> dict[str, Any]:
+        """One phase in a new process; an error there is an entry in the table, not the end of the run."""
+        folder, out = self._work / system, self._work / "figures.json"
+        if phase == "build":
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        out.unlink(missing_ok=True)
+        python = sys.executable if system == "samespace" else self._arguments.python
+        words = [python, str(Path(__file__).with_name("worker.py")), system, phase, "--out", str(out)]
+        words += [
+            "--corpus",
+            str(self._arguments.corpus),
+            "--folder",
+            str(folder),
+            "--truth",
+            str(self._truth),
+        ]
+        for name in ("rows", "queries"):
+            if (value := getattr(self._arguments, name)) is not None:
+                words += [f"--{name}", str(value)]
+        threads = ONE_THREAD if phase == "search" else {}
+        done = subprocess.run(
+            words, env=environment(**threads), capture_output=True, text=True, check=False, cwd=self._work
+        )
+        if not out.exists():
+            return {"failed": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+        figures: dict[str, Any] = json.loads(out.read_text())
+        return figures
+
+
+def summary(entry: dict[str, Any]) -> dict[str, Any]:
+    """Medians over the rounds."""
+    builds, searches = entry["builds"], entry["searches"]
+    median: dict[str, Any] = {
+        name: statistics.median(figures[name] for figures in builds)
+        for name in ("seconds", "add_seconds", "peak_memory", "disk")
+    }
+    median["search_memory"] = statistics.median(figures["peak_memory"] for figures in searches)
+    median["open_seconds"] = statistics.median(figures["open_seconds"] for figures in searches)
+    median["settings"] = {
+        label: {
+            name: statistics.median(figures["settings"][label][name] for figures in searches)
+            for name in searches[0]["settings"][label]
+        }
+        for label in searches[0]["settings"]
+    }
+    return median
+
+
+def rows_of(name: str, entry: dict[str, Any]) -> list[list[str]]:
+    """The lines of the table for one system."""
+    if "missing" in entry:
+        return [[name, "not installed", *["-"] * 9]]
+    if "failed" in entry:
+        return [[f"{name} {entry['version']}", f"failed: {entry['failed'][:60]}", *["-"] * 9]]
+    median = entry["median"]
+    lines = []
+    for label, figures in median["settings"].items():
+        first = not lines
+        lines.append(
+            [
+                f"{name} {entry['version']}" if first else "",
+                f"{entry['build']}; {label}" if first else label,
+                f"{median['seconds']:.1f}" if first else "",
+                f"{figures['per_second']:,.0f}",
+                f"{figures['p50'] * 1e3:.2f}",
+                f"{figures['p99'] * 1e3:.2f}",
+                f"{figures['recall']:.4f}" if "recall" in figures else "-",
+                f"{median['disk'] / 2**20:,.0f}" if first else "",
+                f"{median['peak_memory'] / 2**20:,.0f}" if first else "",
+                f"{median['search_memory'] / 2**20:,.0f}" if first else "",
+                f"{median['open_seconds']:.2f}" if first else "",
+            ]
+        )
+    return lines
+
+
+HEADER = [
+    "system",
+    "settings",
+    "add s",
+    "queries/s",
+    "p50 ms",
+    "p99 ms",
+    "recall@10",
+    "disk MiB",
+    "add peak MiB",
+    "search peak MiB",
+    "open s",
+]
+
+
+def main() -> None:
+    """Run the rounds, print the table, keep the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--python", default=sys.executable, help="the Python that has the rivals installed")
+    parser.add_argument("--rows", type=int, help="of the corpus; all by default")
+    parser.add_argument("--queries", type=int, help="of the corpus; all by default")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=MODULES, default=list(MODULES))
+    parser.add_argument(
+        "--work", type=Path, help="a folder for the systems' files; by default the system's own"
+    )
+    parser.add_argument("--keep-as", default="systems", help="name of the result file; '' keeps none")
+    arguments = parser.parse_args()
+    arguments.corpus = arguments.corpus.resolve()
+    with tempfile.TemporaryDirectory(dir=arguments.work) as work:
+        bench = Bench(arguments, Path(work))
+        label = bench.prepare()
+        entries: dict[str, dict[str, Any]] = {}
+        for name in arguments.only:
+            entries[name] = {**bench.run(name, "version"), "builds": [], "searches": []}
+        for turn in range(arguments.rounds):
+            for name, entry in entries.items():
+                for phase in ("build", "search"):
+                    if entry.keys() & {"missing", "failed"}:
+                        continue
+                    figures = bench.run(name, phase)
+                    if "failed" in figures:
+                        entry["failed"] = figures["failed"]
+                    entry["builds" if phase == "build" else "searches"].append(figures)
+                    print(f"round {turn + 1}: {name} {phase}: {json.dumps(figures)}", file=sys.stderr)
+    for entry in entries.values():
+        if not entry.keys() & {"missing", "failed"}:
+            entry["median"] = summary(entry)
+    print(
+        table("systems", HEADER, [line for name, entry in entries.items() for line in rows_of(name, entry)])
+    )
+    if arguments.keep_as:
+        figures = {**describe(), "corpus": label, "rounds": arguments.rounds, "systems": entries}
+        print(f"\nKept in {keep(arguments.keep_as, figures)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
