@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ExactIndex", "search_exactly"]
 
 _BLOCK_BYTES = 4 << 20  # of vectors read at a time: fits the cache, and is long enough for the matrix product
-_SCORES = 4 << 20  # estimates held at a time, over all queries
+_ESTIMATES = 4 << 20  # held at a time, over all queries
 _DECIDED_BYTES = 4 << 20  # of float32 vectors whose float64 scores are computed at a time
 
 
@@ -47,11 +48,11 @@ class ExactIndex(Index):
         covered, norms = self._state
         if norms is not None:
             norms = np.concatenate([norms, _norms(vectors[len(covered) :])])
-        self._state = (vectors, norms)
+        self._state = (np.asarray(vectors), norms)  # a memory map without the cost of its subclass
 
     def search(self, queries: Matrix, k: int, allowed: Mask | None = None) -> Neighbours:
         vectors, norms = self._state
-        return search_exactly(queries, vectors, norms, k, self.metric, allowed)
+        return search_exactly(queries, vectors, k, self.metric, allowed, norms)
 
     def save(self, path: Path) -> None:
         pass
@@ -71,10 +72,10 @@ class ExactIndex(Index):
 def search_exactly(
     queries: Matrix,
     vectors: Matrix,
-    norms: Matrix | None,
     k: int,
     metric: Metric,
     allowed: Mask | None = None,
+    norms: Matrix | None = None,
 ) -> Neighbours:
     """Find the ``k`` best of all vectors that are allowed.
 
@@ -85,67 +86,69 @@ def search_exactly(
     Args:
         queries: comparable, float32 of shape (q, dim).
         vectors: comparable, float32 of shape (n, dim).
-        norms: their lengths, float32 of shape (n,); None if they are unit vectors.
         k: at least 1.
         metric: how to score.
         allowed: bool, shape (n,) or shorter: what lies beyond its end is not allowed.
+        norms: lengths of the vectors, float32 of shape (n,), where the caller has them.
     """
-    found: list[tuple[NDArray[np.int64], Matrix]] = []
-    if allowed is not None and len(allowed) < len(vectors):
-        vectors = vectors[: len(allowed)]
-    n = len(vectors)
     positions = None if allowed is None else np.flatnonzero(allowed)
-    together = max(1, _SCORES // max(n, 1))
+    lengths = None  # of unit vectors
+    if metric != "cosine":
+        if norms is None:
+            lengths = _norms(vectors, positions)
+        else:
+            lengths = norms if positions is None else norms[positions]
+    together = max(1, _ESTIMATES // max(len(vectors), 1))
+    found: list[tuple[NDArray[np.int64], Matrix]] = []
     for start in range(0, len(queries), together):
         some = queries[start : start + together]
-        estimates = _estimate(some, vectors, norms, positions, metric)
+        estimates = _estimate(some, vectors, positions, lengths, metric)
         for query, estimate in zip(some, estimates, strict=True):
-            margin = _margin(query, norms, positions, metric)
-            rows = _contenders(estimate, margin, k)
+            rows = _contenders(estimate, _margin(query, lengths, metric), k)
             chosen = rows if positions is None else positions[rows]
             found.append(_decide(query[None, :], vectors, chosen, k, metric))
     return collect(found)
 
 
+def _blocks(vectors: Matrix, positions: NDArray[np.int64] | None) -> Iterator[tuple[slice, Matrix]]:
+    """Read the vectors at ``positions``, or all, a part at a time."""
+    count = len(vectors) if positions is None else len(positions)
+    step = max(1, _BLOCK_BYTES // (4 * vectors.shape[1]))
+    for start in range(0, count, step):
+        part = slice(start, min(start + step, count))
+        yield part, vectors[part] if positions is None else vectors.take(positions[part], axis=0)
+
+
 def _estimate(
     queries: Matrix,
     vectors: Matrix,
-    norms: Matrix | None,
     positions: NDArray[np.int64] | None,
+    lengths: Matrix | None,
     metric: Metric,
 ) -> Matrix:
     """Score the vectors at ``positions`` in float32; under Euclid by 2qd - |d|², which has the same order."""
-    count, dimension = len(vectors) if positions is None else len(positions), vectors.shape[1]
-    estimates = np.empty((len(queries), count), np.float32)
-    step = max(1, _BLOCK_BYTES // (4 * dimension))
+    estimates = np.empty((len(queries), len(vectors) if positions is None else len(positions)), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # the margin of such rows is infinite
-        for start in range(0, count, step):
-            part = slice(start, min(start + step, count))
-            rows = part if positions is None else positions[part]
-            block = vectors[rows] if isinstance(rows, slice) else vectors.take(rows, axis=0)
+        for part, block in _blocks(vectors, positions):
             np.matmul(queries, block.T, out=estimates[:, part])
-        if metric == "euclidean" and norms is not None:
-            lengths = norms if positions is None else norms[positions]
+        if metric == "euclidean" and lengths is not None:
             estimates *= 2
             estimates -= lengths * lengths
     return estimates
 
 
-def _margin(
-    query: Matrix, norms: Matrix | None, positions: NDArray[np.int64] | None, metric: Metric
-) -> Matrix | float:
-    """Bound how far an estimate is from the score: of shape (n,), or one bound for all."""
+def _margin(query: Matrix, lengths: Matrix | None, metric: Metric) -> Matrix | float:
+    """Bound how far an estimate is from the score: of shape (n,), or one bound for all unit vectors."""
     # The sum of n products in any order is off by less than n·2⁻²⁴·|q||d| (Higham, Accuracy and Stability of
     # Numerical Algorithms, 3.1). The rest is for what is rounded before and after, and for underflow.
-    rounding = (len(query) + 16) * 2.0**-24 * 1.01
-    length = float(np.sqrt(np.vecdot(query, query, dtype=np.float64)))
+    rounding = (len(query) + 16) * 2.0**-24 * 1.02
     underflow = len(query) * 2.0**-148
-    if norms is None:
-        return rounding * length * 1.01 + underflow
-    lengths = (norms if positions is None else norms[positions]).astype(np.float64)
-    sizes = (length + lengths) ** 2 if metric == "euclidean" else length * lengths
-    with np.errstate(over="ignore"):
-        return np.where(sizes < 1e37, rounding * sizes + underflow, np.inf).astype(np.float32)
+    length = float(np.sqrt(np.vecdot(query, query, dtype=np.float64)))
+    if lengths is None:
+        return rounding * length + underflow
+    wide = lengths.astype(np.float64)
+    sizes = (length + wide) ** 2 if metric == "euclidean" else length * wide
+    return np.where(sizes < 1e37, rounding * sizes + underflow, np.inf).astype(np.float32)
 
 
 def _contenders(estimates: Matrix, margin: Matrix | float, k: int) -> NDArray[np.int64]:
@@ -179,10 +182,9 @@ def _decide(
     return best(rows[None, :], np.concatenate(scores, 1) if scores else np.empty((1, 0), np.float32), k)
 
 
-def _norms(vectors: Matrix) -> Matrix:
-    step = max(1, _BLOCK_BYTES // (4 * vectors.shape[1]))
-    norms = np.empty(len(vectors), np.float32)
-    for at in range(0, len(vectors), step):
-        block = vectors[at : at + step].astype(np.float64)
-        norms[at : at + step] = np.sqrt(np.vecdot(block, block))
+def _norms(vectors: Matrix, positions: NDArray[np.int64] | None = None) -> Matrix:
+    norms = np.empty(len(vectors) if positions is None else len(positions), np.float32)
+    for part, block in _blocks(vectors, positions):
+        wide = block.astype(np.float64)
+        norms[part] = np.sqrt(np.vecdot(wide, wide))
     return norms
