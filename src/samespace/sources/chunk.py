@@ -197,6 +197,7 @@ def _pack(pieces: Iterable[_Piece], goal: int, room: int) -> Iterator[list[_Piec
         added = piece.size or 0
         if group and (
             size + added > (room if titles_only else goal)
+            or (piece.block.heading and not titles_only)
             or piece.block.page != group[-1].block.page
             or not _together(group[-1].block.headings, piece.block.headings, titles_only)
         ):

@@ -44,7 +44,7 @@ def encoding_of(data: bytes) -> str:
         text = data.decode(errors="replace")
         damaged = text.count("\ufffd")
         intact = sum(character > "\x7f" for character in text) - damaged
-        return "utf-8" if intact > damaged else "cp1252"
+        return "utf-8" if intact >= damaged else "cp1252"
     return "utf-8"
 
 

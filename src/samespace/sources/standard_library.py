@@ -84,8 +84,8 @@ def docstrings(
 
     Returns:
         Passages in the order of their names. ``id`` is the full name; further parts of a long docstring have
-        ``#2``, ``#3`` … behind it. Metadata: ``name``, ``module``, ``kind`` (module, class, function, method or
-        property), and for what is written in Python ``path`` (from the library's folder) and ``line``.
+        ``#2``, ``#3`` … behind it. Metadata: ``name``, ``module``, ``kind`` (module, class, function, method,
+        or property), and for what is written in Python ``path`` (from the library's folder) and ``line``.
     """
     named = sorted(_Library().public().items())
     texts = [_text(name, entry) for name, entry in named]
