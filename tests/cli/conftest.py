@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,9 @@ import samespace.encoders
 from samespace.cli import main
 from samespace.collection import open as open_collection
 from samespace.testing.encoder import CharacterEncoder
+
+# The tables that the tests and the reference share lie beside this file.
+sys.path.insert(0, str(Path(__file__).parent))
 
 TEXTS = {
     "a": ("The cat sat on the mat.", {"year": 2023, "lang": "en"}),

@@ -1,4 +1,4 @@
-"""The generated parts of the command line's reference. Run this file to write them anew; a test compares them."""
+"""The generated parts of the command line's reference. Run this file to renew them; a test compares them."""
 
 from __future__ import annotations
 

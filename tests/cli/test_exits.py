@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import samespace.errors
 from samespace.cli import exits, main
 from samespace.cli.exits import EXIT_CODES, MEANINGS, exit_code
+
+FULL = Path("/dev/full")  # a device whose disk is always full
 
 
 def test_every_error_of_samespace_has_an_exit_code_of_its_own_kind():
@@ -132,9 +135,9 @@ def test_a_closed_pipe_is_silent(tmp_path, notes):
     writer.stderr.close()
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
 def test_a_full_disk_behind_stdout_is_an_error(tmp_path, notes):
-    with open("/dev/full", "w") as full:
+    with FULL.open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "samespace", "encoders", "--json"],
             stdout=full,

@@ -1,4 +1,6 @@
 import json
+import sys
+import types
 
 
 def test_get_shows_rows_in_the_order_asked(run, notes):
@@ -48,20 +50,9 @@ def test_delete_where(run, notes):
 
 
 def test_delete_where_asks_a_person(run, notes, monkeypatch):
-    import sys
-
-    answers = iter(["n\n", "y\n"])
-
-    class Terminal:
-        def isatty(self):
-            return True
-
-        def readline(self, *_):
-            return next(answers)
-
-    monkeypatch.setattr("builtins.input", lambda prompt="": next(answers).strip())
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda prompt="": next(answers).strip())
-    monkeypatch.setattr(sys, "stdin", Terminal())
+    answers = iter(["n", "y"])
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda prompt="": next(answers))
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(isatty=lambda: True))
     done = run("delete", "notes.ss", "--where", '{"lang": "en"}')
     assert done.code == 1
     assert "nothing was deleted" in done.err

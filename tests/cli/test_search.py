@@ -4,7 +4,7 @@ import json
 import pytest
 from rich.console import Console
 
-from samespace.cli.hits import _best_window, show_hits
+from samespace.cli.hits import _best_window, place, show_hits
 from samespace.collection import open as open_collection
 from samespace.hits import Hit
 
@@ -21,7 +21,7 @@ def test_best_hit_comes_first_with_its_place_and_score(run, notes):
 
 def test_json_is_one_list_of_hits(run, notes):
     hits = run("search", "notes.ss", "the cat", "--json").json
-    assert [hit["id"] for hit in hits][0] == "a"
+    assert next(hit["id"] for hit in hits) == "a"
     assert set(hits[0]) == {"id", "score", "content", "metadata"}
     assert hits[0]["metadata"] == {"year": 2023, "lang": "en"}
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
@@ -52,8 +52,14 @@ def test_nothing_found_is_exit_code_1(run, notes):
     assert (done.code, done.json, done.err) == (1, [], "")
 
 
-def test_truncated_query_is_noted_only_where_it_is_read(run, notes):
-    assert run("search", "notes.ss", "cat " * 200).code == 0
+def test_names_of_definitions_and_ids_of_table_rows_are_places():
+    assert place("gzip.open", {"name": "gzip.open", "path": "gzip.py", "line": 3}) == (
+        "gzip.open",
+        "gzip.py:3",
+    )
+    assert place("n17", {"path": "talks.csv"}) == ("talks.csv", "n17")
+    assert place("x#1", {"path": "a.md", "line": 2, "heading": "Top > Sub"}) == ("a.md:2", "Top > Sub")
+    assert place("x", {}) == ("x", "")
 
 
 def shown(hits, query="gzip file", width=60, **more):

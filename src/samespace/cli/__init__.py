@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from samespace.cli.exits import report
+from samespace.cli.exits import Interrupted, report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -31,10 +33,10 @@ _COMMANDS = {
 class _Group(click.Group):
     """Loads the module of a command when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
         module = import_module(f"samespace.cli.{_COMMANDS[cmd_name]}")
@@ -55,9 +57,14 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        # Flushed here, so that a full disk or a closed pipe behind stdout is an error like any other.
-        code = super().invoke(ctx)
-        sys.stdout.flush()
+        # click would answer Ctrl-C and a closed pipe itself, and differently from the table of exit codes.
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()  # here, so that a full disk behind stdout is an error like any other
+        except KeyboardInterrupt:
+            raise Interrupted("Interrupted.") from None
+        except BrokenPipeError as error:
+            return report(error, ())
         return code
 
 

@@ -74,17 +74,19 @@ def demo_command(
     path = Path(into) if into else cache_folder() / f"demo-{encoder}.ss"
     with output.notes(as_json=as_json), _ready(path, chosen, quiet=as_json) as rows:
         begun = time.perf_counter()
-        chosen.encode_queries(["warm up"])
+        rows.search("warm up", 1)  # loads the encoder and the index, which is no part of a search's time
+        seconds = time.perf_counter() - begun
         if not as_json:
-            seconds = time.perf_counter() - begun
-            output.note(f"{len(rows):,} passages in {path}, {encoder} loaded in {seconds:.1f} s")
+            output.note(f"{len(rows):,} passages in {path}, ready in {seconds:.1f} s")
         answers = [_ask(rows, text, k or (5 if query else 2)) for text in ([query] if query else _QUERIES)]
     if as_json:
         output.document(
             [answer | {"hits": [output.hit_dict(h) for h in answer["hits"]]} for answer in answers]
         )
     else:
-        _show(answers, lines=None if query else 2)
+        from samespace.cli.hits import LINES
+
+        _show(answers, lines=LINES if query else 3)
         if not query:
             output.note('now ask your own: samespace demo "open a web page"')
 
@@ -143,8 +145,8 @@ def _fill(rows: Collection, *, quiet: bool) -> None:
     if not quiet:
         seconds = time.perf_counter() - begun
         output.note(
-            f"indexed {tally.done:,} passages of Python {platform.python_version()}'s standard library "
-            f"in {seconds:.0f} s; they are kept for the next time"
+            f"indexed {tally.done:,} passages of the standard library of Python {platform.python_version()} "
+            f"in {seconds:.0f} s, and kept them for the next time"
         )
 
 
@@ -167,10 +169,10 @@ def _ask(rows: Collection, query: str, k: int) -> dict[str, Any]:
     return {"query": query, "milliseconds": round((time.perf_counter() - begun) * 1000, 1), "hits": hits}
 
 
-def _show(answers: list[dict[str, Any]], *, lines: int | None) -> None:
+def _show(answers: list[dict[str, Any]], *, lines: int) -> None:
     from rich.text import Text
 
-    from samespace.cli.hits import LINES, show_hits
+    from samespace.cli.hits import show_hits
 
     console = output.console()
     for number, answer in enumerate(answers):
@@ -180,4 +182,4 @@ def _show(answers: list[dict[str, Any]], *, lines: int | None) -> None:
             (output.clean(answer["query"]), "bold"), (f"  {answer['milliseconds']:.0f} ms", "dim")
         )
         console.print(title)
-        show_hits(console, answer["query"], answer["hits"], lines=lines or LINES)
+        show_hits(console, answer["query"], answer["hits"], lines=lines)

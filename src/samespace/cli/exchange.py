@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +16,8 @@ from samespace.cli.exits import Interrupted
 from samespace.cli.progress import progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from samespace.collection import Collection
 
 
@@ -78,9 +79,7 @@ def import_command(file: str, into: str, encoder: str | None, as_json: bool) -> 
 
                 report = import_collection(rows, path, progress=count)
         except KeyboardInterrupt:
-            raise Interrupted(
-                f"Interrupted. The first {output.plural(done, 'row')} of {file} are in {into}."
-            ) from None
+            raise Interrupted(f"Interrupted. The first {done:,} rows are in {into}.") from None
     if as_json:
         output.document(report._asdict())
     else:
@@ -89,7 +88,7 @@ def import_command(file: str, into: str, encoder: str | None, as_json: bool) -> 
 
 @contextmanager
 def _file(name: str) -> Iterator[Path]:
-    """The file itself, or standard input as a file."""
+    """Yield the file itself, or standard input as a file."""
     if name != "-":
         yield Path(name)
         return
@@ -101,12 +100,13 @@ def _file(name: str) -> Iterator[Path]:
 
 
 def _collection(into: str, path: Path, encoder: str | None) -> Collection:
-    """Open or make the collection; a new one has the file's space, and its encoder if the catalogue has it."""
+    """Open or make the collection; a new one has the file's space, and its encoder if that is known."""
     from samespace.collection import open as open_collection
     from samespace.encoders import MODELS
     from samespace.interchange import read_header
 
     header = read_header(path)
-    if encoder is None and header.encoder in MODELS and MODELS[header.encoder].space == header.space:
-        encoder = header.encoder
+    model = MODELS.get(header.encoder or "")
+    if encoder is None and model is not None and model.space == header.space:
+        encoder = model.name
     return open_collection(into, encoder, space=header.space)

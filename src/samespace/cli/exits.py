@@ -6,11 +6,14 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from samespace.errors import MissingExtra, NotFound, SamespaceError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "BROKEN_PIPE",
@@ -65,7 +68,7 @@ MEANINGS: dict[int, str] = {
 
 
 def exit_code(error: BaseException) -> int:
-    """The code of the first row of :data:`EXIT_CODES` that ``error`` is an instance of."""
+    """Look up the code of ``error`` in :data:`EXIT_CODES`."""
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 
@@ -85,7 +88,8 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     if "--json" in arguments:
         click.echo(json.dumps({"error": name, "message": message, "exit_code": code}), err=True)
     elif code == INTERRUPTED:
-        click.echo(message, err=True)
+        # A terminal has just written ^C on this line.
+        click.echo(f"\n{message}" if sys.stderr.isatty() else message, err=True)
     else:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True, color=_colour())
     return code

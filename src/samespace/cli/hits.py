@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 from samespace.cli.output import clean
-from samespace.hits import Hit
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
     from rich.text import Text
+
+    from samespace.hits import Hit
 
 __all__ = ["LINES", "place", "show_hits"]
 
@@ -21,9 +23,9 @@ LINES = 8  # of a passage, unless another number is asked for
 
 # Not worth lighting.
 _SMALL_WORDS = frozenset(
-    "a an and are as at be been but by can did do does for from had has have how i if in into is it its me my "
-    "no not of on or our so than that the their them then there these they this to too up was we were what when "
-    "where which who why will with would you your".split()
+    """a an and are as at be been but by can did do does for from had has have how i if in into is it its me
+    my no not of on or our so than that the their them then there these they this to too up was we were what when
+    where which who why will with would you your""".split()  # noqa: SIM905
 )
 
 
@@ -39,32 +41,40 @@ def show_hits(
         lines: of a passage at most, those with the most lit words; None prints all.
         decimals: digits of a score after the point.
     """
-    from rich.table import Table
     from rich.text import Text
 
     scores = [f"{hit.score:.{decimals}f}" for hit in hits]
     words = _words(query)
     indent = len(str(len(hits))) + 2
-    grid = Table.grid(padding=0)
-    grid.add_column(width=indent, style="dim")
-    grid.add_column(ratio=1)
+    margin = " " * indent
     for rank, (hit, score) in enumerate(zip(hits, scores, strict=True), 1):
-        where, heading = place(hit.id, hit.metadata)
-        title = Text.assemble((score, "cyan"), "  ", (clean(where), "bold green"))
-        if heading:
-            title.append(f"  {clean(heading)}", "dim")
-        grid.add_row(f"{rank:>{indent - 2}}", title)
-        grid.add_row("", _passage(console, hit.content, words, console.width - indent, lines))
-        if rank < len(hits):
-            grid.add_row("", "")
-    console.print(grid)
+        where, part_of = place(hit.id, hit.metadata)
+        title = Text.assemble(
+            (f"{rank:>{indent - 2}}  ", "dim"), (score, "cyan"), "  ", (clean(where), "bold green")
+        )
+        if part_of:
+            title.append(f"  {clean(part_of)}", "dim")
+        if rank > 1:
+            console.print()
+        console.print(title)
+        for line in _passage(console, hit.content, words, console.width - indent, lines):
+            console.print(Text.assemble(margin, line) if line else line)
 
 
 def place(identifier: str, metadata: Mapping[str, Any]) -> tuple[str, str]:
-    """Where a passage is (``path:line``, or its id if it came from no file), and the heading it is under."""
-    path, line, heading = (metadata.get(name) for name in ("path", "line", "heading"))
-    where = identifier if not path else f"{path}:{line}" if line is not None else str(path)
-    return where, str(heading) if heading else ""
+    """Where a passage is, and what it is part of.
+
+    Returns:
+        For a passage of a file ``path:line`` and its heading, for a definition its name and ``path:line``,
+        for a row of a table the file and its id, and for any other row its id and nothing.
+    """
+    path, line, name, heading = (metadata.get(key) for key in ("path", "line", "name", "heading"))
+    spot = "" if path is None else str(path) if line is None else f"{path}:{line}"
+    if isinstance(name, str):
+        return name, spot
+    if not spot:
+        return identifier, ""
+    return spot, str(heading) if heading else identifier if line is None else ""
 
 
 def _words(query: str) -> re.Pattern[str] | None:
@@ -82,27 +92,35 @@ def _words(query: str) -> re.Pattern[str] | None:
 
 def _passage(
     console: Console, content: str | None, words: re.Pattern[str] | None, width: int, most: int | None
-) -> RenderableType:
-    from rich.console import Group
+) -> list[Text]:
+    """Wrap a passage to ``width``, and keep at most so many lines of it."""
     from rich.text import Text
 
     if not content or not content.strip():
-        return Text("(no text)", "dim italic")
+        return [Text("(no text)", "dim italic")]
     text = Text(dedent(clean(content)).strip("\n").rstrip())
     if words:
         text.highlight_regex(words, "bold yellow")
     lines = list(text.wrap(console, max(width, 20)))
-    if most is None or len(lines) <= most + 1:
-        return Group(*lines)
+    for line in lines:
+        line.rstrip()
+    if most is None or len(lines) <= most:
+        return lines
+    lines = [line for line in lines if line]  # where lines are few, none is for a blank
+    if len(lines) <= most + 1:
+        return lines
     start = _best_window([len(line.spans) for line in lines], most)
     before = [Text("…", "dim")] if start else []
     after = [Text("…", "dim")] if start + most < len(lines) else []
-    shown = lines[start : start + most]
-    return Group(*before, *shown, *after)
+    return [*before, *lines[start : start + most], *after]
 
 
 def _best_window(weights: Sequence[int], length: int) -> int:
-    """Where the ``length`` neighbouring lines with the most lit words begin; the first of equals."""
+    """Where the ``length`` neighbouring lines with the most lit words begin.
+
+    A passage is best read from its beginning, so another place must be more than twice as good.
+    """
     sums = list(accumulate(weights, initial=0))
-    starts = range(len(weights) - length + 1)
-    return max(starts, key=lambda start: (sums[start + length] - sums[start], -start))
+    lit = [sums[start + length] - sums[start] for start in range(len(weights) - length + 1)]
+    best = max(range(len(lit)), key=lambda start: (lit[start], -start))
+    return best if lit[best] > 2 * lit[0] else 0

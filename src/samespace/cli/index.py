@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,8 @@ from samespace.cli import options, output
 from samespace.cli.exits import INCOMPLETE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from samespace.cli.inputs import Inputs
     from samespace.cli.intake import Tally
     from samespace.sources import Columns
@@ -108,17 +109,16 @@ def _as_json(inputs: Inputs, tally: Tally, removed: int, seconds: float) -> dict
 
 def _show(into: str, inputs: Inputs, tally: Tally, removed: int, left: int, seconds: float) -> None:
     unchanged = tally.unchanged + inputs.unchanged_passages
-    counts = {"added": tally.added, "replaced": tally.replaced, "unchanged": unchanged, "removed": removed}
+    counts = {"added": tally.added, "updated": tally.replaced, "unchanged": unchanged, "removed": removed}
     said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count or what == "added")
+    passages = output.plural(tally.added + tally.replaced + unchanged, "passage")
     rate = f", {tally.done / seconds:,.0f}/s" if tally.added and seconds > 1 else ""
     files = output.plural(inputs.files, "file")
-    click.echo(
-        f"{into}: {said}; {output.plural(tally.done + inputs.unchanged_passages, 'passage')} of {files} in {seconds:.1f} s{rate}"
-    )
+    click.echo(f"{into}: {said}. {passages} of {files} in {seconds:.1f} s{rate}.")
     if tally.truncated:
         output.note(
-            f"{output.plural(tally.truncated, 'row is', 'rows are')} longer than the encoder reads; the vectors "
-            "stand for their beginnings",
+            f"{output.plural(tally.truncated, 'row is', 'rows are')} longer than the encoder reads; "
+            "the vectors stand for their beginnings",
             kind="warning",
         )
     if left:

@@ -1,9 +1,9 @@
-"""What ``samespace index`` was given: folders, files, tables and standard input, as one stream of passages."""
+"""What ``samespace index`` was given (folders, files, tables, standard input) as one stream of passages."""
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -11,15 +11,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from samespace.sources import TABLES, Columns, Passage, Record, read_files, read_jsonl, read_table, read_text
+from samespace.sources import (
+    TABLES,
+    Columns,
+    Passage,
+    Record,
+    read_files,
+    read_jsonl,
+    read_stream,
+    read_table,
+)
 from samespace.sources import gone as gone_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from samespace.collection import Collection
 
 __all__ = ["Inputs"]
 
 _STDIN = "-"
+_STDIN_NAME = "<stdin>"
 
 
 @dataclass
@@ -78,7 +90,7 @@ class Inputs:
             raise click.UsageError(f"{tables[0]} is a table: name the column to embed with --text.")
         if columns is not None and not tables and not stdin:
             raise click.UsageError(
-                f"--text is for tables ({', '.join(TABLES)}) and standard input; none was given."
+                f"--text is for tables ({', '.join(TABLES)}) and standard input; there is none here."
             )
         return cls([path for path in paths if path not in tables], tables, stdin, columns)
 
@@ -89,7 +101,7 @@ class Inputs:
         return any(path in named for path, _ in self.skipped)
 
     def passages(self, collection: Collection) -> Iterator[Passage | Record]:
-        """Everything there is to add, file by file; files that are in the collection as they are give nothing.
+        """Go through everything to add, file by file; a file that is in the collection just so gives nothing.
 
         Raises:
             NotFound, InvalidInput, MissingExtra: a path does not exist, or a table cannot be read.
@@ -111,12 +123,15 @@ class Inputs:
         for name, records in tables:
             yield from self._placed(name, records)
         if self.stdin and self.columns:
-            yield from self._placed(_STDIN, read_jsonl(sys.stdin, self.columns))
+            # Not sys.stdin, whose encoding is the locale's.
+            lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")
+            yield from self._placed(_STDIN_NAME, read_jsonl(lines, self.columns, name=_STDIN_NAME))
         elif self.stdin:
-            text = sys.stdin.buffer.read()
-            yield from self._counted(
-                read_text(text, _STDIN, count_tokens=count_tokens, max_tokens=max_tokens)
-            )
+            self.files += 1
+            self._read.add(_STDIN_NAME)
+            stream = sys.stdin.buffer
+            text = read_stream(stream, name=_STDIN_NAME, count_tokens=count_tokens, max_tokens=max_tokens)
+            yield from self._counted(text)
 
     def gone(self, came: set[str]) -> list[str]:
         """Ids of rows that these paths gave once and do not give now.
@@ -153,7 +168,7 @@ class Inputs:
         return True
 
     def _counted(self, passages: Iterable[Passage]) -> Iterator[Passage]:
-        """Write into every passage how many its file has, so that a later run knows if all of them are there."""
+        """Write into every passage how many its file has, by which a later run sees if all are there."""
         for _, group in groupby(passages, key=lambda passage: passage.metadata["path"]):
             whole = list(group)
             for passage in whole:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -14,6 +13,8 @@ from samespace.cli.progress import progress
 from samespace.errors import TruncationWarning
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from samespace.collection import Collection
     from samespace.sources import Passage, Record
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ import click
 from samespace.errors import TruncationWarning
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from rich.console import Console
     from rich.table import Table
 
@@ -38,7 +39,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def console(*, err: bool = False) -> Console:
-    """A rich console that highlights nothing by itself. rich decides on colour by terminal and NO_COLOR."""
+    """Make a console that highlights nothing by itself; rich decides on colour by terminal and NO_COLOR."""
     from rich.console import Console
 
     return Console(stderr=err, highlight=False, markup=False, emoji=False, soft_wrap=False)
@@ -72,12 +73,12 @@ def notes(*, as_json: bool) -> Iterator[None]:
 
 
 def hit_dict(hit: Hit) -> dict[str, Any]:
-    """A hit as JSON types."""
+    """Turn a hit into JSON types."""
     return {"id": hit.id, "score": hit.score, "content": hit.content, "metadata": dict(hit.metadata)}
 
 
 def row_dict(row: Row, *, vector: bool) -> dict[str, Any]:
-    """A row as JSON types; the vector, which is long, only if asked for."""
+    """Turn a row into JSON types; the vector, which is long, only if asked for."""
     values: dict[str, Any] = {
         "id": row.id,
         "content": row.content,
@@ -125,7 +126,7 @@ def facts(pairs: Mapping[str, str]) -> Table:
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """An empty table in the house's look; the columns in ``right`` are aligned right."""
+    """Make an empty table in the house's look; the columns in ``right`` are aligned right."""
     from rich import box
     from rich.table import Table
 

@@ -72,7 +72,8 @@ def _lines(label: str, total: int | None) -> Advance:
         now = time.monotonic()
         if now - last >= _SECONDS_BETWEEN_LINES:
             of = "" if total is None else f" of {total:,}"
-            click.echo(f"{label}: {done:,}{of}, {done / (now - begun):,.0f}/s", err=True)
+            rate = done / (now - begun)
+            click.echo(f"{label}: {done:,}{of}" + (f", {rate:,.0f}/s" if rate >= 1 else ""), err=True)
             last = now
 
     return advance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,8 @@ from samespace.cli import options, output
 from samespace.cli.exits import INCOMPLETE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from samespace.hits import Row
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from samespace.cli import options, output
 from samespace.cli.exits import INCOMPLETE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @click.command(
@@ -52,6 +55,8 @@ def search_command(
     """
     from samespace.collection import open as open_collection
 
+    if min_score is not None and math.isnan(min_score):
+        raise click.UsageError("--min-score must be a number that scores can be compared with, not nan.")
     if query == "-":
         query = sys.stdin.read()
     with output.notes(as_json=as_json), open_collection(collection, create=False) as rows:
