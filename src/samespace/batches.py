@@ -15,7 +15,7 @@ from samespace.errors import InvalidInput, InvalidVectors
 from samespace.space import Space
 from samespace.vectors import Vectors, concatenate
 
-__all__ = ["Batch", "batches", "content_id", "metadata_json"]
+__all__ = ["Batch", "batches", "check_id", "check_unicode", "content_id", "metadata_json"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,9 @@ class Batch:
 
 def content_id(content: str) -> str:
     """The id of a content that was given none: 32 hexadecimal digits of its SHA-256."""
+    if not isinstance(content, str):
+        raise InvalidInput(f"An id is made from a text (str), got {type(content).__name__}.")
+    check_unicode(content, "The content")
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
@@ -54,11 +57,15 @@ def metadata_json(metadata: Mapping[str, Any] | None, row: int) -> str:
     if not isinstance(metadata, Mapping):
         raise InvalidInput(f"metadata of row {row} must be a mapping or None, got {type(metadata).__name__}.")
     for key in metadata:
-        if not isinstance(key, str):
+        if type(key) is not str:
             raise InvalidInput(f"metadata of row {row} has the key {key!r}; keys must be text.")
+    for value in metadata.values():
+        if isinstance(value, dict | list | tuple):
+            _check_keys(value, row)
     try:
-        text = json.dumps(dict(metadata), default=_plain, allow_nan=False, ensure_ascii=False)
-        text.encode()
+        text = _JSON.encode(dict(metadata))
+        if not text.isascii():
+            text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"metadata of row {row} cannot be written as JSON: {error}.") from None
     return text
@@ -82,7 +89,7 @@ def batches(
     for name, value in (("contents", contents), ("ids", ids), ("metadata", metadata)):
         if isinstance(value, str | bytes | Mapping):
             raise InvalidInput(f"{name} must be a list, one for each row, got one {type(value).__name__}.")
-        if value is not None and not isinstance(value, Iterable):
+        if not isinstance(value, Iterable) and (value is not None or name == "contents"):
             raise InvalidInput(f"{name} must be a list or an iterator, got {type(value).__name__}.")
     source = None if vectors is None else _VectorSource(vectors, space)
     _compare_lengths(contents, ids, metadata, vectors)
@@ -101,7 +108,9 @@ def _batches(
         count = len(window)
         for row, content in enumerate(window, first):
             _check_content(content, row, vectors is not None)
-        names = [_check_id(name, row) for row, name in enumerate(ids.take(count, first), first)] if ids else None
+        names = None
+        if ids is not None:
+            names = [check_id(name, f"The id of row {row}") for row, name in enumerate(ids.take(count, first), first)]
         if names is None:
             if None in window:
                 raise InvalidInput(f"Row {first + window.index(None)} has neither a content nor an id; give ids=.")
@@ -111,7 +120,8 @@ def _batches(
         part = vectors.take(count, first) if vectors else None
         if len(set(names)) < count:
             last = sorted({name: row for row, name in enumerate(names)}.values())
-            names, window, texts = ([values[row] for row in last] for values in (names, window, texts))
+            names, texts = [names[row] for row in last], [texts[row] for row in last]
+            window = [window[row] for row in last]
             part = None if part is None else part[last]
         yield Batch(names, window, texts, part, count)
         first += count
@@ -204,7 +214,7 @@ def _compare_lengths(
 def _check_content(content: Any, row: int, has_vectors: bool) -> None:
     if isinstance(content, str):
         if not content.isascii():
-            _check_unicode(content, f"The content of row {row}")
+            check_unicode(content, f"The content of row {row}")
         if not has_vectors and not content.strip():
             raise InvalidInput(f"The content of row {row} is blank, so there is nothing to encode. Leave it out.")
     elif content is not None or not has_vectors:
@@ -212,22 +222,40 @@ def _check_content(content: Any, row: int, has_vectors: bool) -> None:
         raise InvalidInput(f"The content of row {row} must be a text (str), got {type(content).__name__}.{hint}")
 
 
-def _check_id(name: Any, row: int) -> str:
-    if not isinstance(name, str) or not name:
-        raise InvalidInput(f"The id of row {row} must be a text that is not empty, got {name!r}.")
+def check_id(name: Any, what: str) -> str:
+    """The id, if it is one: text, not empty, valid Unicode and without NUL. ``what`` begins the sentence."""
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise InvalidInput(f"{what} must be a text that is not empty and has no NUL, got {name!r}.")
     if not name.isascii():
-        _check_unicode(name, f"The id of row {row}")
+        check_unicode(name, what)
     return name
 
 
-def _check_unicode(text: str, what: str) -> None:
+def check_unicode(text: str, what: str) -> None:
+    """Raise InvalidInput unless the text can be written as UTF-8. ``what`` begins the sentence."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidInput(f"{what} is not valid Unicode: {error.reason} at character {error.start}.") from None
 
 
+def _check_keys(value: Any, row: int) -> None:
+    """Refuse keys that JSON would turn into text in silence, at any depth."""
+    stack = [value]
+    while stack:
+        inner = stack.pop()
+        if isinstance(inner, dict):
+            for key in inner:
+                if type(key) is not str:
+                    raise InvalidInput(f"metadata of row {row} has the key {key!r} inside; keys must be text.")
+            inner = inner.values()
+        stack.extend(each for each in inner if isinstance(each, dict | list | tuple))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} is not a JSON type")
+
+
+_JSON = json.JSONEncoder(default=_plain, allow_nan=False, ensure_ascii=False)

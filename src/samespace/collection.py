@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
+import os
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +17,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from samespace.batches import Batch, batches
+from samespace.batches import Batch, batches, check_id, check_unicode
 from samespace.encoders import encoder as encoder_by_name
 from samespace.encoders.base import Encoder
-from samespace.errors import InvalidInput, NotFound, StorageError, TruncationWarning
+from samespace.errors import CollectionCorrupt, InvalidInput, NotFound, StorageError, TruncationWarning
 from samespace.hits import Hit, Row
 from samespace.indexes.base import Mask
 from samespace.ranking import fuse
@@ -124,6 +127,18 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
     """
     if not isinstance(path, str | Path) or not str(path):
         raise InvalidInput(f"path must name a folder, got {path!r}.")
+    try:
+        os.fsencode(path)
+        is_path = "\0" not in str(path)
+    except UnicodeEncodeError:
+        is_path = False
+    if not is_path:
+        raise InvalidInput(f"path must name a folder; {str(path)!r} has characters that no file name can have.")
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise InvalidInput(f"timeout must be a number of seconds, 0 or more, got {timeout!r}.")
+    timeout = min(timeout, threading.TIMEOUT_MAX, 1e6)
+    if isinstance(encoder, Encoder) and threads is not None:
+        raise InvalidInput("threads= is for an encoder that is given by name; this one was made already.")
     if isinstance(encoder, str):
         encoder = encoder_by_name(encoder, threads=threads)
     elif encoder is not None and not isinstance(encoder, Encoder):
@@ -217,6 +232,8 @@ class Collection:
                 f"{self.path} has no encoder, so rows must bring their vectors: add(contents, vectors=Vectors(...)), "
                 "or open it with encoder=."
             )
+        if progress is not None and not callable(progress):
+            raise InvalidInput(f"progress must be a function of the number of rows done, got {progress!r}.")
         size = _ENCODE_BATCH if vectors is None else _STORE_BATCH
         total = AddReport(0, 0, 0, 0)
         for batch in batches(contents, ids, metadata, vectors, self.space, size):
@@ -251,7 +268,8 @@ class Collection:
         ]
         if not changed:
             return AddReport(0, 0, len(batch.ids), 0)
-        ids, contents, metadata = ([column[row] for row in changed] for column in (batch.ids, batch.contents, batch.metadata))
+        ids, metadata = [batch.ids[row] for row in changed], [batch.metadata[row] for row in changed]
+        contents = [batch.contents[row] for row in changed]
         vectors, tokens = self._encode(ids, contents, known)
         written = self._store.write(ids, contents, metadata, vectors, tokens)
         return AddReport(*written, len(batch.ids) - len(changed), _truncated(tokens))
@@ -290,8 +308,9 @@ class Collection:
             InvalidInput: neither or both were given.
         """
         if (ids is None) == (where is None):
-            raise InvalidInput("delete needs ids or where=, one of the two. To delete everything: where={'$and': [...]}."
-                               if ids is None else "delete takes ids or where=, not both.")
+            raise InvalidInput(
+                "delete needs ids or where=, one of the two. To delete everything: delete(collection.ids())."
+            )
         chosen = list(self.ids(where)) if ids is None else _id_list(ids)
         return self._store.delete(chosen) if chosen else 0
 
@@ -332,7 +351,9 @@ class Collection:
             raise InvalidInput(f"search takes one query, got {len(query)} rows; use search_batch.")
         if not isinstance(query, str | Vectors):
             raise InvalidInput(f"query must be a text or Vectors of one row, got {type(query).__name__}.")
-        if min_score is not None and not isinstance(min_score, int | float | np.number):
+        if min_score is not None and (
+            isinstance(min_score, bool) or not isinstance(min_score, int | float | np.number) or math.isnan(min_score)
+        ):
             raise InvalidInput(f"min_score must be a number, got {min_score!r}.")
         hits = self.search_batch([query] if isinstance(query, str) else query, k, where=where, mode=mode)[0]
         return hits if min_score is None else [hit for hit in hits if hit.score >= min_score]
@@ -348,7 +369,7 @@ class Collection:
         texts, vectors = self._queries(queries, mode)
         for _ in range(_ATTEMPTS):
             view = self._store.view()
-            found = self._positions(view, texts, vectors, count, condition, mode)
+            found = self._positions(view, texts, vectors, min(count, max(len(view.live), 1)), condition, mode)
             results = self._fetch(view, found)
             if results is not None:
                 return results
@@ -365,6 +386,7 @@ class Collection:
         for row, text in enumerate(queries):
             if not isinstance(text, str) or not text.strip():
                 raise InvalidInput(f"Query {row} must be a text that is not blank, got {text!r}.")
+            check_unicode(text, f"Query {row}")
         if mode == "text":
             return list(queries), None
         if self.encoder is None:
@@ -400,7 +422,12 @@ class Collection:
         rows = {row.slot: row for part in _chunks(slots.values()) for row in self._store.fetch(part)}
         if len(rows) < len(slots):
             return None
-        return [[_hit(rows[slots[position]], score) for position, score in hits] for hits in found]
+        # One document is parsed much faster than many.
+        fields = dict(zip(rows, _parsed(list(rows.values())), strict=True))
+        return [
+            [Hit(rows[slot].id, score, rows[slot].content, fields[slot]) for slot, score in named]
+            for named in ([(slots[position], score) for position, score in hits] for hits in found)
+        ]
 
     def get(self, ids: Iterable[str]) -> list[Row]:
         """The rows of these ids, in the order asked; ids that are not there are left out."""
@@ -417,19 +444,18 @@ class Collection:
 
         Rows that are deleted or replaced while it goes on are left out, and so is what was added since.
         """
-        for stored in self._stored(where):
-            yield from self._with_vectors(stored) or ()
+        condition = parse(where)  # a filter that is wrong is told now, not at the first row
+        return (row for stored in self._stored(condition) for row in self._with_vectors(stored) or ())
 
     def __iter__(self) -> Iterator[Row]:
         return self.rows()
 
     def ids(self, where: Where = None) -> Iterator[str]:
         """The ids of all rows, or of those that meet a condition, in order of insertion."""
-        for stored in self._stored(where):
-            yield from (row.id for row in stored)
-
-    def _stored(self, where: Where) -> Iterator[list[StoredRow]]:
         condition = parse(where)
+        return (row.id for stored in self._stored(condition) for row in stored)
+
+    def _stored(self, condition: Condition | None) -> Iterator[list[StoredRow]]:
         view = self._store.view()
         positions = np.flatnonzero(self._store.matching(condition, view))
         for start in range(0, len(positions), _READ_BATCH):
@@ -445,8 +471,8 @@ class Collection:
             return None
         positions = np.array([row.slot - view.first_slot for row in stored], np.int64)
         return [
-            Row(row.id, row.content, json.loads(row.metadata), vector, row.tokens_seen, row.tokens_total)
-            for row, vector in zip(stored, view.vectors[positions], strict=True)
+            Row(row.id, row.content, fields, vector, row.tokens_seen, row.tokens_total)
+            for row, fields, vector in zip(stored, _parsed(stored), view.vectors[positions], strict=True)
         ]
 
     def count(self, where: Where = None) -> int:
@@ -503,8 +529,18 @@ class Collection:
         return sum(self._store.sizes.values()) + _folder_bytes(self.path / "index")
 
 
-def _hit(row: StoredRow, score: float) -> Hit:
-    return Hit(row.id, score, row.content, json.loads(row.metadata))
+def _parsed(rows: Sequence[StoredRow]) -> list[dict[str, Any]]:
+    """The metadata of rows. One JSON document is parsed much faster than many."""
+    try:
+        fields: list[dict[str, Any]] = json.loads(f"[{','.join(row.metadata for row in rows)}]")
+        if len(fields) == len(rows):
+            return fields
+    except ValueError:
+        pass
+    raise CollectionCorrupt(
+        f"The metadata of a row among {rows[0].id!r} … {rows[-1].id!r} is not JSON; something else wrote into the "
+        "catalogue. Restore it from a backup."
+    )
 
 
 def _tokens(vectors: Vectors) -> list[tuple[int | None, int | None]]:
@@ -531,11 +567,7 @@ def _positive(k: int) -> int:
 def _id_list(ids: Iterable[str]) -> list[str]:
     if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
         raise InvalidInput(f"ids must be a list of texts, got {type(ids).__name__}.")
-    names = list(ids)
-    for row, name in enumerate(names):
-        if not isinstance(name, str):
-            raise InvalidInput(f"ids[{row}] must be a text, got {name!r}.")
-    return names
+    return [check_id(name, f"ids[{row}]") for row, name in enumerate(ids)]
 
 
 def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:

@@ -6,19 +6,31 @@ JSON lines has the header as its first line; Parquet keeps it in the schema's me
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
 import operator
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samespace.collection import AddReport, Collection, Where
-from samespace.errors import InvalidInput, MissingExtra, NotFound
+from samespace.errors import (
+    InvalidInput,
+    InvalidVectors,
+    MissingExtra,
+    NotFound,
+    SamespaceError,
+    StorageError,
+    StorageFull,
+)
 from samespace.hits import Row
 from samespace.space import Space
 from samespace.vectors import Receipts, Vectors
@@ -76,26 +88,30 @@ def export_collection(
         rows written.
 
     Raises:
-        InvalidInput: another ending. MissingExtra: Parquet without pyarrow.
+        InvalidInput: another ending.
+        MissingExtra: Parquet without pyarrow.
+        StorageError: the file cannot be written.
     """
     rows = collection.rows(where)
     header = Header(collection.space, collection.info().encoder)
     if not isinstance(target, str | Path):
+        if not isinstance(target, io.TextIOBase):
+            raise InvalidInput(f"Expected a path or an open text file, got {type(target).__name__}.")
         return _write_jsonl(target, header, rows, progress)
-    path = Path(target)
-    suffix = _suffix(path)
-    if not path.parent.is_dir():
-        raise NotFound(f"There is no folder {path.parent} to write {path.name} into.")
+    path = _path(target)
+    write = _write_parquet if path.suffix == ".parquet" else _write_jsonl_file
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        if suffix == ".parquet":
-            count = _write_parquet(draft, header, rows, progress)
-        else:
-            with draft.open("w", encoding="utf-8") as file:
-                count = _write_jsonl(file, header, rows, progress)
+        count = write(draft, header, rows, progress)
         draft.replace(path)
+    except SamespaceError:
+        raise
+    except OSError as error:
+        kind = StorageFull if error.errno == errno.ENOSPC else StorageError
+        raise kind(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
     return count
 
 
@@ -103,13 +119,13 @@ def read_header(path: str | Path) -> Header:
     """The space and encoder of an exported file.
 
     Raises:
-        NotFound: no such file. InvalidInput: it is not an export of ours.
+        NotFound: no such file.
+        InvalidInput: it is not an export of ours.
     """
-    source = Path(path)
-    suffix = _suffix(source)
+    source = _path(path)
     if not source.is_file():
         raise NotFound(f"There is no file {source}.")
-    if suffix == ".parquet":
+    if source.suffix == ".parquet":
         metadata = _parquet(source).schema_arrow.metadata or {}
         return Header.from_json(metadata.get(b"samespace", b"null"), source)
     with source.open("rb") as file:
@@ -122,30 +138,45 @@ def import_collection(
     """Add the rows of an exported file, vectors included; rows with the same id are replaced.
 
     Raises:
-        SpaceMismatch: the file's vectors live in another space than the collection's.
-        InvalidInput, InvalidVectors: a row cannot be read; the message names it. The blocks before stay.
+        SpaceMismatch: the file's vectors live in another space than the collection's; nothing is imported.
+        InvalidInput: a row cannot be read or stored; the message says where, and what was imported before.
     """
-    source = Path(path)
+    source = _path(path)
     header = read_header(source)
     collection.space.require(header.space, f"import {source} into {collection.path}")
-    total = AddReport(0, 0, 0, 0)
-    for block in _read_parquet(source) if source.suffix == ".parquet" else _read_jsonl(source):
-        receipts = Receipts(np.array(block.seen, np.int32), np.array(block.total, np.int32))
-        report = collection.add(
-            block.contents,
-            ids=block.ids,
-            metadata=block.metadata,
-            vectors=Vectors(block.array, header.space, "document", receipts=receipts),
-            progress=progress,
-        )
-        total = AddReport(*map(operator.add, total, report))
+    total, done = AddReport(0, 0, 0, 0), 0
+    try:
+        for block in _read_parquet(source) if source.suffix == ".parquet" else _read_jsonl(source):
+            receipts = Receipts(_counts(block.seen), _counts(block.total))
+            report = collection.add(
+                block.contents,
+                ids=block.ids,
+                metadata=block.metadata,
+                vectors=Vectors(block.array, header.space, "document", receipts=receipts),
+                progress=progress,
+            )
+            total = AddReport(*map(operator.add, total, report))
+            done += len(block.ids)
+    except (InvalidInput, InvalidVectors) as error:
+        raise InvalidInput(
+            f"{source} cannot be imported beyond its first {done:,} rows, which were: {error} "
+            f"Rows are counted from there."
+        ) from error
     return total
 
 
-def _suffix(path: Path) -> str:
-    if path.suffix not in (".jsonl", ".parquet"):
-        raise InvalidInput(f"The file's ending chooses the format: .jsonl or .parquet, got {path.name!r}.")
-    return path.suffix
+def _path(path: str | Path) -> Path:
+    if not isinstance(path, str | Path):
+        raise InvalidInput(f"Expected a path, got {type(path).__name__}.")
+    if Path(path).suffix not in (".jsonl", ".parquet"):
+        raise InvalidInput(f"The file's ending chooses the format: .jsonl or .parquet, got {Path(path).name!r}.")
+    return Path(path)
+
+
+def _counts(tokens: list[Any]) -> NDArray[np.int32]:
+    if not all(type(count) is int and 0 <= count < 2**31 for count in tokens):
+        raise InvalidInput("tokens_seen and tokens_total must be whole numbers.")
+    return np.array(tokens, np.int32)
 
 
 class _Block(NamedTuple):
@@ -159,11 +190,18 @@ class _Block(NamedTuple):
     total: list[int]
 
 
+def _write_jsonl_file(
+    path: Path, header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None
+) -> int:
+    with path.open("w", encoding="utf-8") as file:
+        return _write_jsonl(file, header, rows, progress)
+
+
 def _write_jsonl(
     file: IO[str], header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None
 ) -> int:
     file.write(header.to_json() + "\n")
-    count = 0
+    written = 0
     while block := list(islice(rows, _BLOCK)):
         for row in block:
             values = {
@@ -175,34 +213,34 @@ def _write_jsonl(
                 "tokens_total": row.tokens_total,
             }
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
-        count += len(block)
+        written += len(block)
         if progress is not None:
             progress(len(block))
-    return count
+    return written
 
 
 def _read_jsonl(path: Path) -> Iterator[_Block]:
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         next(file)  # the header
-        first = 2
-        while lines := list(islice(file, _BLOCK)):
-            block = _Block([], [], [], [], [], [])
+        for first in count(2, _BLOCK):
+            lines = list(islice(file, _BLOCK))
+            if not lines:
+                return
+            block, torn = _Block([], [], [], [], [], []), None
             for number, line in enumerate(lines, first):
                 try:
                     values = json.loads(line)
-                    block.ids.append(values["id"])
-                    block.contents.append(values["content"])
-                    block.metadata.append(values["metadata"])
-                    block.array.append(values["vector"])
-                    block.seen.append(values.get("tokens_seen") or 0)
-                    block.total.append(values.get("tokens_total") or 0)
+                    row = [values[name] for name in ("id", "content", "metadata", "vector")]
+                    tokens = [values.get(name) or 0 for name in ("tokens_seen", "tokens_total")]
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    raise InvalidInput(
-                        f"Line {number} of {path} is not a row ({type(error).__name__}: {error}); the file may be "
-                        "torn. The rows before it were imported."
-                    ) from None
-            first += len(lines)
-            yield block
+                    torn = InvalidInput(f"Line {number} is not a row ({type(error).__name__}: {error}).")
+                    break
+                for column, value in zip(block, [*row, *tokens], strict=True):
+                    column.append(value)
+            if block.ids:
+                yield block
+            if torn is not None:
+                raise torn
 
 
 def _write_parquet(
@@ -220,7 +258,7 @@ def _write_parquet(
         ],
         metadata={"samespace": header.to_json()},
     )
-    count = 0
+    written = 0
     with parquet.ParquetWriter(path, schema) as writer:
         while block := list(islice(rows, _BLOCK)):
             flat = arrow.array(np.concatenate([row.vector for row in block]))
@@ -237,10 +275,10 @@ def _write_parquet(
                 for column, field in zip(columns, schema, strict=True)
             ]
             writer.write_batch(arrow.record_batch(arrays, schema=schema))
-            count += len(block)
+            written += len(block)
             if progress is not None:
                 progress(len(block))
-    return count
+    return written
 
 
 def _read_parquet(path: Path) -> Iterator[_Block]:
@@ -260,9 +298,7 @@ def _read_parquet(path: Path) -> Iterator[_Block]:
             )
             first += len(batch)
     except (KeyError, ValueError, TypeError, OSError, arrow.ArrowException) as error:
-        raise InvalidInput(
-            f"{path} cannot be read from row {first} on ({error}); it may be torn. The rows before were imported."
-        ) from None
+        raise InvalidInput(f"Row {first} and what follows cannot be read ({error}).") from None
 
 
 def _parquet(path: Path) -> Any:

@@ -18,12 +18,12 @@ from samespace.indexes.exact import ExactIndex
 from samespace.ranking import merge
 from samespace.space import Space
 from samespace.stores.local import View
-from samespace.stores.vectorfile import checksum
 from samespace.vectors import Matrix
 
 __all__ = ["Searcher"]
 
-_TAIL = 1_024  # rows behind the index that are cheaper to scan than to add to it
+_TAIL = 1_024  # rows behind the index that are cheaper to scan than to add to it,
+_TAIL_SHARE = 64  # or a 64th of those in it, since adding some costs a copy of all codes
 _SAVE_GROWTH = 0.25  # an index that grew by this share since it was saved is worth saving again
 
 logger = logging.getLogger("samespace.searcher")
@@ -50,7 +50,6 @@ class Searcher:
         self._lock = threading.Lock()
         self._index: Index | None = None
         self._first_slot = -1
-        self._vectors: Matrix = np.empty((0, space.dimension), np.float32)
         self._saved = 0
 
     def nearest(self, view: View, queries: Matrix, k: int, allowed: Mask | None) -> Neighbours:
@@ -79,13 +78,15 @@ class Searcher:
         """Keep the index for the next process, if it has grown enough since the last time to be worth it."""
         with self._lock:
             index = self._index
-            if index is None or len(index) <= self._saved * (1 + _SAVE_GROWTH):
+            if index is None or not indexes.ENGINES[index.engine].keeps:
+                return
+            if len(index) <= self._saved * (1 + _SAVE_GROWTH):
                 return
             # A disk that is full or read-only costs the next process some time, and no row.
             with contextlib.suppress(OSError):
                 self._folder.mkdir(exist_ok=True)
                 index.save(self._file(index.engine))
-                label = self._label(index.engine, len(index), self._first_slot, self._vectors)
+                label = self._label(index.engine, len(index), self._first_slot)
                 _replace(self._folder / "index.json", json.dumps(label))
                 self._saved = len(index)
 
@@ -101,8 +102,7 @@ class Searcher:
             if index is None or self._first_slot < view.first_slot or index.engine != self._engine(count, index):
                 index = self._index = self._load(view) or self._new(count)
                 self._first_slot = view.first_slot
-            self._vectors = view.vectors
-            if count - len(index) > _TAIL or (len(index) == 0 and count):
+            if count - len(index) > max(_TAIL, len(index) // _TAIL_SHARE) or (len(index) == 0 and count):
                 index.extend(view.vectors)
             return index
 
@@ -125,7 +125,7 @@ class Searcher:
             covered = int(label["count"])
             if not 0 < covered <= len(view.live):
                 return None
-            if label != self._label(engine, covered, view.first_slot, view.vectors):
+            if label != self._label(engine, covered, view.first_slot):
                 return None
             index = indexes.engine(engine).load(self._file(engine), view.vectors[:covered], self._space.metric)
         except FileNotFoundError:
@@ -136,15 +136,8 @@ class Searcher:
         self._saved = covered
         return index
 
-    def _label(self, engine: str, count: int, first_slot: int, vectors: Matrix) -> dict[str, str | int]:
-        """What an index must be of to be used; three of its vectors tell it from that of a restored backup."""
-        return {
-            "engine": engine,
-            "space": self._space.id,
-            "first_slot": first_slot,
-            "count": count,
-            "sample": checksum(vectors[[0, count // 2, count - 1]]),
-        }
+    def _label(self, engine: str, count: int, first_slot: int) -> dict[str, str | int]:
+        return {"engine": engine, "space": self._space.id, "first_slot": first_slot, "count": count}
 
     def _file(self, engine: str) -> Path:
         return self._folder / f"{engine}.index"

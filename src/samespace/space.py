@@ -68,6 +68,8 @@ class Space:
             raise InvalidInput(f"Space.layer must be an int or None, got {self.layer!r}.")
         if type(self.normalized) is not bool:
             raise InvalidInput(f"Space.normalized must be a bool, got {self.normalized!r}.")
+        if not isinstance(self.prompts, Mapping):
+            raise InvalidInput(f"Space.prompts maps 'document' and 'query' to text, got {self.prompts!r}.")
         prompts = dict(self.prompts)
         for role, prompt in prompts.items():
             if role not in get_args(Role) or not isinstance(prompt, str):
@@ -100,6 +102,8 @@ class Space:
         Raises:
             InvalidInput: a field is unknown, missing or wrong.
         """
+        if not isinstance(values, Mapping):
+            raise InvalidInput(f"A space is a mapping of its fields, got {type(values).__name__}.")
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise InvalidInput(

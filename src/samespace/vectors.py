@@ -40,7 +40,7 @@ class Receipts:
     def __len__(self) -> int:
         return len(self.seen)
 
-    def __getitem__(self, rows: slice | NDArray[Any]) -> Receipts:
+    def __getitem__(self, rows: slice | Sequence[int] | NDArray[Any]) -> Receipts:
         return Receipts(self.seen[rows], self.total[rows])
 
 
@@ -71,6 +71,8 @@ class Vectors:
             )
         if role not in get_args(Role):
             raise InvalidInput(f"role must be 'document' or 'query', got {role!r}.")
+        if receipts is not None and not isinstance(receipts, Receipts):
+            raise InvalidInput(f"receipts must be Receipts or None, got {type(receipts).__name__}.")
         matrix = as_matrix(array, space.dimension)
         if receipts is not None and len(receipts) != len(matrix):
             raise InvalidVectors(f"{len(receipts)} receipts came for {len(matrix)} vectors.")
@@ -95,6 +97,8 @@ class Vectors:
         """Some of the rows, as Vectors; the checks are not run again."""
         if isinstance(rows, int | np.integer):
             raise InvalidInput(f"Index Vectors by a slice or a list of rows: vectors[{rows}:{rows + 1}].")
+        if not isinstance(rows, slice | list | np.ndarray):
+            raise InvalidInput(f"Index Vectors by a slice, a list or an array of rows, got {rows!r}.")
         part = object.__new__(Vectors)
         part.array, part.space, part.role = self.array[rows], self.space, self.role
         part.receipts = None if self.receipts is None else self.receipts[rows]
@@ -153,12 +157,14 @@ def similarity(a: Vectors, b: Vectors) -> Matrix:
 def score(queries: Matrix, documents: Matrix, metric: Metric) -> Matrix:
     """Score comparable arrays (unit rows under cosine): ``(q, dim)`` × ``(n, dim)`` → ``(q, n)``, higher is better."""
     if metric != "euclidean":
-        return queries @ documents.T
+        products: Matrix = queries @ documents.T
+        return products
     # |q-d|² = |q|² - 2qd + |d|² in one matrix product. The subtraction cancels where q and d are close, so it
     # is done in float64; a float32 distance between near-duplicates would be noise.
     wide_q, wide_d = queries.astype(np.float64), documents.astype(np.float64)
     squares = (wide_q**2).sum(1)[:, None] - 2.0 * (wide_q @ wide_d.T) + (wide_d**2).sum(1)[None, :]
-    return (-np.sqrt(np.maximum(squares, 0.0))).astype(np.float32)
+    distances: Matrix = -np.sqrt(np.maximum(squares, 0.0)).astype(np.float32)
+    return distances
 
 
 def unit(array: Matrix) -> Matrix:

@@ -89,12 +89,12 @@ def test_a_killed_writer_loses_no_acknowledged_row_and_leaves_no_other(path, tmp
     ss.open(path, space=SPACE).close()
     state, step, rng, landed = {}, 0, random.Random(11), 0
     for _ in range(KILLS):
-        writer = subprocess.Popen([sys.executable, script, path, str(step)], stdout=subprocess.PIPE, text=True)
-        first = writer.stdout.readline()  # it is at work now
-        time.sleep(rng.random() * 0.06)
-        writer.send_signal(signal.SIGKILL)
-        acknowledged = [int(line) for line in [first, *writer.stdout.read().splitlines()] if line.strip()]
-        writer.wait()
+        command = [sys.executable, script, path, str(step)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            first = writer.stdout.readline()  # it is at work now
+            time.sleep(rng.random() * 0.06)
+            writer.send_signal(signal.SIGKILL)
+            acknowledged = [int(line) for line in [first, *writer.stdout.read().splitlines()] if line.strip()]
         for done in acknowledged:
             assert done == step
             state, step = apply(state, step), step + 1  # noqa: F821
@@ -173,7 +173,7 @@ def test_a_file_size_limit_costs_the_batch_and_nothing_else(path, tmp_path):
             "            for n in range(10_000):\n"
             "                notes.add([f'full {n}'], ids=[f'full {n}'], vectors=ss.Vectors(vector(n, 0)[None, :], SPACE))\n"
             "                print('full', n, flush=True)\n"
-            "        except ss.StorageFull:\n"
+            "        except ss.StorageError:\n"
             "            print('stopped', flush=True); sys.exit(0)\n"
             "    perform(notes, step)\n",
         )
@@ -190,7 +190,7 @@ def test_a_file_size_limit_costs_the_batch_and_nothing_else(path, tmp_path):
 def make(path, rows=6_000):
     array = np.random.default_rng(0).standard_normal((rows, 16)).astype(np.float32)
     array /= np.linalg.norm(array, axis=1, keepdims=True)
-    with ss.open(path, space=SPACE) as notes:
+    with ss.open(path, space=SPACE, engine="scan") as notes:
         notes.add([f"text {n}" for n in range(rows)], ids=map(str, range(rows)), vectors=ss.Vectors(array, SPACE))
         query = ss.Vectors(array[:1], SPACE, "query")
         return query, notes.search(query, k=5)
@@ -216,20 +216,20 @@ def test_a_damaged_index_costs_nothing_but_time(path, damage):
             file.unlink()
             if damage == "a folder":
                 file.mkdir()
-        with ss.open(path) as notes:
+        with ss.open(path, engine="scan") as notes:
             assert notes.search(query, k=5) == expected
 
 
 def test_an_index_of_another_collection_is_not_believed(path, tmp_path):
-    make(tmp_path / "other.ss")
     query, expected = make(path)
     array = np.random.default_rng(1).standard_normal((6_000, 16)).astype(np.float32)
     array /= np.linalg.norm(array, axis=1, keepdims=True)
-    with ss.open(tmp_path / "third.ss", space=SPACE) as notes:
+    with ss.open(tmp_path / "other.ss", space=SPACE, engine="scan") as notes:
         notes.add([f"text {n}" for n in range(6_000)], vectors=ss.Vectors(array, SPACE))
+        notes.search(query)
     shutil.rmtree(path / "index")
-    shutil.copytree(tmp_path / "third.ss" / "index", path / "index")
-    with ss.open(path) as notes:
+    shutil.copytree(tmp_path / "other.ss" / "index", path / "index")
+    with ss.open(path, engine="scan") as notes:
         assert notes.search(query, k=5) == expected
 
 

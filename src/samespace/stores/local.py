@@ -114,29 +114,37 @@ class LocalStore:
             if not catalog.exists():
                 self._create(catalog, space, encoder)
             self._reader = schema.connect(catalog, timeout)
-            try:
-                schema.check(self._reader, catalog)
-            except NotFound:
-                if space is None:
-                    raise
-                self._create(catalog, space, encoder)
-            meta = dict(self._reader.execute("SELECT key, value FROM meta").fetchall())
-        try:
-            self.space = Space.from_dict(json.loads(meta["space"]))
-        except (KeyError, ValueError) as error:
-            raise CollectionCorrupt(f"{catalog} has no readable space record ({error}).") from error
-        self.encoder: str | None = meta.get("encoder") or None
         self._columns = Columns(-1)
-        self._masks: dict[str, tuple[int, NDArray[np.bool_]]] = {}
+        self._masks: dict[Condition, tuple[int, NDArray[np.bool_]]] = {}
         self._data_version = -1
         self._view: View | None = None
-        self.view()
+        try:
+            with _translated(path):
+                try:
+                    schema.check(self._reader, catalog)
+                except NotFound:
+                    self._create(catalog, space, encoder)
+                meta = dict(self._reader.execute("SELECT key, value FROM meta").fetchall())
+            try:
+                self.space = Space.from_dict(json.loads(meta["space"]))
+            except (KeyError, ValueError) as error:
+                raise CollectionCorrupt(f"{catalog} has no readable space record ({error}).") from error
+            self.encoder: str | None = meta.get("encoder") or None
+            self.view()
+        except BaseException:
+            self._reader.close()
+            raise
 
     def _create(self, catalog: Path, space: Space | None, encoder: str | None) -> None:
-        if space is None and not self.path.is_file():
-            raise NotFound(f"There is no collection at {self.path}.")
         if self.path.exists() and not self.path.is_dir():
             raise InvalidInput(f"{self.path} is a file. A collection is a folder; choose another name.")
+        if orphans := [file.name for file in self.path.glob("vectors-*.f32") if file.stat().st_size]:
+            raise CollectionCorrupt(
+                f"{self.path} has vectors ({orphans[0]}), but its catalogue is empty or gone. Was it copied without "
+                f"{_CATALOG}-wal? Restore the folder from a backup, or choose a new one."
+            )
+        if space is None:
+            raise NotFound(f"There is no collection at {self.path}.")
         if self.path.is_dir() and not catalog.exists() and any(self.path.iterdir()):
             raise InvalidInput(
                 f"{self.path} is a folder with other files in it and no collection. Choose a new or empty folder."
@@ -164,9 +172,7 @@ class LocalStore:
         known = self._view
         self._read("BEGIN")
         try:
-            meta = self._read("SELECT key, value FROM meta WHERE key IN ('first_slot', 'end_slot')")
-            slots = {key: int(value) for key, value in meta}
-            first, end = slots["first_slot"], slots["end_slot"]
+            first, end = self._slots(self._reader)
             if known is None or known.first_slot != first:
                 known = View(0, first, np.empty(0, np.bool_), np.empty((0, self.space.dimension), np.float32), 0)
             sequence = self._read("SELECT coalesce(max(sequence), 0) FROM log")[0][0]
@@ -217,9 +223,8 @@ class LocalStore:
         """Where rows are there and meet the condition, bool of shape (n,). Do not change it."""
         if condition is None:
             return view.live
-        key = repr(condition)  # tells True from 1, as equality does not
         with self._lock, _translated(self.path):
-            sequence, mask = self._masks.get(key, (-1, view.live))
+            sequence, mask = self._masks.get(condition, (-1, view.live))
             if sequence == view.sequence:
                 return mask
             if self._columns.first_slot != view.first_slot:
@@ -227,7 +232,7 @@ class LocalStore:
             mask = view.live & self._columns.mask(condition, self._reader, len(view.live))
             if len(self._masks) >= 16:
                 self._masks.pop(next(iter(self._masks)))
-            self._masks[key] = (view.sequence, mask)
+            self._masks[condition] = (view.sequence, mask)
             return mask
 
     def match_text(self, words: str, k: int, allowed: NDArray[np.bool_], view: View) -> list[tuple[int, float]]:
@@ -353,6 +358,12 @@ class LocalStore:
         view = self.view()
         with self._lock, _translated(self.path):
             problems = [f"catalogue: {row[0]}" for row in self._read("PRAGMA integrity_check") if row[0] != "ok"]
+            outside = self._read(
+                "SELECT count(*) FROM rows WHERE slot < ? OR slot >= ?", (view.first_slot, view.end_slot)
+            )[0][0]
+            inside = self._read("SELECT count(*) FROM rows")[0][0] - outside
+            if outside or inside != view.count:
+                problems.append(f"catalogue: {inside} rows in its slots and {outside} outside, the log says {view.count}")
             entries = self._read("SELECT sequence, first_slot, end_slot, checksum FROM log ORDER BY sequence")
         for sequence, start, stop, crc in entries:
             part = view.vectors[start - view.first_slot : stop - view.first_slot]
@@ -445,7 +456,10 @@ class LocalStore:
     @staticmethod
     def _slots(connection: sqlite3.Connection) -> tuple[int, int]:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-        return int(meta["first_slot"]), int(meta["end_slot"])
+        try:
+            return int(meta["first_slot"]), int(meta["end_slot"])
+        except (KeyError, ValueError) as error:
+            raise CollectionCorrupt(f"The catalogue does not say which slots it has ({error!r}).") from None
 
     def _vector_file(self, first_slot: int) -> Path:
         return self.path / f"vectors-{first_slot}.f32"

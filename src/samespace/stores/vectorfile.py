@@ -28,7 +28,7 @@ def write_vectors(path: Path, position: int, vectors: Matrix) -> None:
     Raises:
         OSError: the disk refused; what was committed before is untouched.
     """
-    data = memoryview(np.ascontiguousarray(vectors, dtype="<f4")).cast("B")
+    data = np.ascontiguousarray(vectors, dtype="<f4").data.cast("B")
     offset = position * vectors.shape[1] * 4
     is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
@@ -69,7 +69,7 @@ def checksum(vectors: Matrix) -> int:
     crc = 0
     for start in range(0, len(vectors), _CHECK_BLOCK):
         block = np.ascontiguousarray(vectors[start : start + _CHECK_BLOCK], dtype="<f4")
-        crc = zlib.crc32(memoryview(block).cast("B"), crc)
+        crc = zlib.crc32(block.data.cast("B"), crc)
     return crc
 
 
