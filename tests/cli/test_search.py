@@ -100,9 +100,11 @@ def test_long_passages_show_the_lines_with_the_words():
     assert len(lines) == 11
 
 
-def test_best_window_takes_the_first_of_equals():
+def test_another_window_than_the_beginning_must_be_much_better():
     assert _best_window([0, 0, 0, 0], 2) == 0
-    assert _best_window([1, 0, 0, 1, 1], 2) == 3
+    assert _best_window([1, 0, 0, 1, 1], 2) == 0
+    assert _best_window([1, 0, 0, 2, 1], 2) == 3
+    assert _best_window([0, 0, 1, 0, 1], 2) == 1
 
 
 def test_wide_characters_are_wrapped_by_their_width():
