@@ -8,10 +8,11 @@ import platform
 import resource
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 RESULTS = Path(__file__).parent / "results"
 SOURCE = Path(__file__).parent.parent / "src"
@@ -39,6 +40,63 @@ def peak_memory() -> int:
         return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+class MemoryWatch:
+    """Looks at this process's memory every few milliseconds while a ``with`` block runs.
+
+    Attributes:
+        figures: bytes at the peak, what was there at the beginning left out. ``resident`` counts pages of
+            mapped files too, which the system takes back when it needs them; ``private`` does not, and is the
+            process's own need. Where the system does not tell them apart, both are the resident size.
+    """
+
+    def __init__(self, interval: float = 0.02) -> None:
+        self.figures: dict[str, int] = {}
+        self._interval = interval
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._done.wait(self._interval):
+            self._look()
+
+    def _look(self) -> None:
+        for name, value in _memory().items():
+            self._peak[name] = max(self._peak[name], value)
+
+    def __enter__(self) -> Self:
+        self._before = _memory()
+        self._peak = dict(self._before)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self._look()
+        self.figures = {name: self._peak[name] - value for name, value in self._before.items()}
+
+
+def _memory() -> dict[str, int]:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        peak = peak_memory()
+        return {"resident": peak, "private": peak}
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return {
+        name: int(fields[field].split()[0]) * 1024
+        for name, field in (("resident", "VmRSS"), ("private", "RssAnon"))
+    }
+
+
+def one_thread() -> None:
+    """Begin this script anew with one thread on one core, unless that is how it runs."""
+    if os.environ.get("OMP_NUM_THREADS") == "1":
+        return
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment(**ONE_THREAD))
 
 
 def folder_bytes(folder: Path) -> int:

@@ -4,8 +4,8 @@
 
 CORPUS is a folder that ``corpus.py`` made. Every system runs in processes of its own, one after the other, in
 rounds, so that a noisy machine is noisy for all; the median of the rounds is printed. A system that is not
-installed for ``--python`` (by default the Python that runs this) is listed as such. Building may use every core;
-searching has one thread on one core, in a process that opens what the builder left on the disk.
+installed for ``--python`` (by default the Python that runs this) is listed as such. Building may use every
+core; searching has one thread on one core, in a process that opens what the builder left on the disk.
 """
 
 from __future__ import annotations

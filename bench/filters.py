@@ -1,0 +1,173 @@
+"""Search with filters: recall and latency from half of the rows down to one in two hundred.
+
+    python bench/filters.py CORPUS [--queries 500]
+
+CORPUS is a folder that ``corpus.py`` made. Every query has a filter of its own. A *random* one takes a window of
+a random number that each row has, so that what passes is spread over the whole space. One that *follows the
+clusters* takes the rows of some cells of a k-means partition: those around a random cell, which is as a rule far
+from the query; that is where graphs lose their way. One thread on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import corpus
+from machine import describe, keep, one_thread, table
+
+K = 10
+SHARES = (0.5, 0.1, 0.02, 0.005)
+_CELLS = 1_000
+_ROUNDS = 4  # of k-means
+_STEPS = 1_000  # values of the random number
+
+Filter = tuple[dict[str, Any], NDArray[np.bool_]]
+"""A ``where``, and the rows that meet it."""
+
+
+def k_means(
+    vectors: NDArray[np.float32], chance: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Cells of the rows and their centres, by a few rounds of Lloyd's algorithm on the sphere."""
+    centres = vectors[chance.choice(len(vectors), min(_CELLS, len(vectors) // 10), replace=False)]
+    for _ in range(_ROUNDS):
+        cells = np.concatenate(
+            [(vectors[start : start + 4096] @ centres.T).argmax(1) for start in range(0, len(vectors), 4096)]
+        )
+        sums = np.zeros_like(centres)
+        np.add.at(sums, cells, vectors)
+        kept = np.linalg.norm(sums, axis=1) > 0
+        centres[kept] = sums[kept] / np.linalg.norm(sums[kept], axis=1, keepdims=True)
+    return cells, centres
+
+
+def random_filter(numbers: NDArray[np.int64], share: float, chance: np.random.Generator) -> Filter:
+    """A window of the random number."""
+    width = round(share * _STEPS)
+    start = int(chance.integers(0, _STEPS - width + 1))
+    where = {"chance": {"$gte": start, "$lt": start + width}}
+    return where, (numbers >= start) & (numbers < start + width)
+
+
+def cluster_filter(
+    cells: NDArray[np.intp], centres: NDArray[np.float32], share: float, chance: np.random.Generator
+) -> Filter:
+    """Cells around a random one, until they hold the share of the rows."""
+    sizes = np.bincount(cells, minlength=len(centres))
+    order = np.argsort(-(centres @ centres[chance.integers(len(centres))]))
+    order = order[sizes[order] > 0]
+    needed = int(np.searchsorted(np.cumsum(sizes[order]), share * len(cells))) + 1
+    chosen = order[:needed]
+    return {"cell": {"$in": chosen.tolist()}}, np.isin(cells, chosen)
+
+
+def measure(
+    rows: corpus.Corpus, filters: Callable[[], Iterator[Filter]], collection: Any
+) -> dict[str, float]:
+    """Every query with its own filter: recall, and the milliseconds of a new filter and of the same again."""
+    from samespace import Vectors
+
+    hits, wanted, passing = 0, 0, 0
+    first, again = [], []
+    for vector, (where, mask) in zip(rows.query_vectors, filters(), strict=False):
+        query = Vectors(vector[None, :], collection.space, "query")
+        allowed = np.flatnonzero(mask)
+        scores = rows.vectors[allowed] @ vector
+        exact = set(allowed[np.argsort(-scores, kind="stable")[:K]].tolist())
+        began = time.perf_counter()
+        found = collection.search(query, K, where=where)
+        first.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        collection.search(query, K, where=where)
+        again.append(time.perf_counter() - began)
+        names = {hit.metadata["number"] for hit in found}
+        assert names <= set(allowed.tolist()), "a row that does not meet the filter came back"
+        hits, wanted, passing = hits + len(names & exact), wanted + len(exact), passing + len(allowed)
+    return {
+        "share": passing / len(first) / len(rows.texts),
+        "recall": hits / wanted,
+        "new_filter_ms": float(np.median(first)) * 1e3,
+        "same_filter_ms": float(np.median(again)) * 1e3,
+    }
+
+
+def main() -> None:
+    """Measure, print the table, keep the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--rows", type=int, help="of the corpus; all by default")
+    parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--work", type=Path, help="a folder for the collection; by default the system's own")
+    parser.add_argument("--keep-as", default="filters", help="name of the result file; '' keeps none")
+    arguments = parser.parse_args()
+    one_thread()
+    import samespace
+    from samespace import Space, Vectors
+
+    rows = corpus.load(arguments.corpus, arguments.rows, arguments.queries)
+    chance = np.random.default_rng(4)
+    numbers = chance.integers(0, _STEPS, len(rows.texts))
+    cells, centres = k_means(rows.vectors, chance)
+    metadata = [
+        {"number": number, "chance": value, "cell": cell}
+        for number, (value, cell) in enumerate(zip(numbers.tolist(), cells.tolist(), strict=True))
+    ]
+    kinds: dict[str, Callable[[float], Filter]] = {
+        "random": lambda share: random_filter(numbers, share, chance),
+        "follows the clusters": lambda share: cluster_filter(cells, centres, share, chance),
+    }
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(dir=arguments.work) as work:
+        space = Space("the corpus", rows.vectors.shape[1], normalized=True)
+        with samespace.open(Path(work) / "rows.ss", space=space) as collection:
+            collection.add(
+                rows.texts, ids=rows.ids, metadata=metadata, vectors=Vectors(rows.vectors, space, "document")
+            )
+            for where in (
+                {"chance": {"$lt": 500}},
+                {"cell": 0},
+            ):  # reads the columns once, as the first user does
+                began = time.perf_counter()
+                collection.count(where)
+                figures[f"first use of {next(iter(where))}, seconds"] = time.perf_counter() - began
+            collection.search(Vectors(rows.query_vectors[:1], space, "query"), K)
+            figures["engine"] = collection.info().engine
+            figures["filters"] = {
+                kind: [measure(rows, lambda: iter(lambda: make(share), None), collection) for share in SHARES]  # noqa: B023 - used at once
+                for kind, make in kinds.items()
+            }
+    lines = [
+        [
+            kind,
+            f"{each['share']:.1%}",
+            f"{each['recall']:.4f}",
+            f"{each['new_filter_ms']:.2f}",
+            f"{each['same_filter_ms']:.2f}",
+        ]
+        for kind, found in figures["filters"].items()
+        for each in found
+    ]
+    print(
+        table("filters", ["filter", "rows that pass", "recall@10", "new filter ms", "same filter ms"], lines)
+    )
+    if arguments.keep_as:
+        label = {**rows.label, "rows_used": len(rows.texts), "queries_used": len(rows.queries)}
+        print(
+            f"\nKept in {keep(arguments.keep_as, {**describe(), 'corpus': label, **figures})}",
+            file=sys.stderr,
+        )
+
+
+if __name__ == "__main__":
+    main()
