@@ -41,17 +41,11 @@ def test_passages_know_where_they_came_from(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, docs__a_md="# Title\n\nHello.\n\n## Part\n\nMore\nof it.\n", docs__sub__b_txt="Plain.")
     passages, skipped = read(Path("./docs"))
-    digest = file_digest(tmp_path / "docs/a.md")
+    facts = {"path": "docs/a.md", "digest": file_digest(tmp_path / "docs/a.md"), "title": "Title"}
     assert [(passage.content, dict(passage.metadata)) for passage in passages[:2]] == [
-        (
-            "# Title\n\nHello.",
-            {"path": "docs/a.md", "digest": digest, "title": "Title", "line": 1, "end_line": 3, "heading": "Title"},
-        ),
-        (
-            "## Part\n\nMore\nof it.",
-            {"path": "docs/a.md", "digest": digest, "title": "Title", "line": 5, "end_line": 8, "heading": "Title > Part"},
-        ),
-    ]  # fmt: skip
+        ("# Title\n\nHello.", {**facts, "line": 1, "end_line": 3, "heading": "Title"}),
+        ("## Part\n\nMore\nof it.", {**facts, "line": 5, "end_line": 8, "heading": "Title > Part"}),
+    ]
     assert passages[2].metadata["path"] == "docs/sub/b.txt"
     assert len({passage.id for passage in passages}) == 3
     assert skipped == {}

@@ -19,7 +19,7 @@ def read(tmp_path, name, content, columns=ALL):
     return list(read_table(path, columns))
 
 
-# CSV ---------------------------------------------------------------------------------------------------------
+# CSV --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -125,7 +125,7 @@ def test_csv_round_trip(tmp_path_factory, rows):
     assert read == rows
 
 
-# JSON lines --------------------------------------------------------------------------------------------------
+# JSON lines -------------------------------------------------------------------------------------------------
 
 
 def test_jsonl_keeps_types(tmp_path):
@@ -141,7 +141,8 @@ def test_jsonl_keeps_types(tmp_path):
 
 
 def test_jsonl_from_a_stream():
-    assert list(read_jsonl(iter(['{"text": "x"}\n']), Columns("text"))) == [Record(None, "x", {})]
+    lines = ['\ufeff{"text": "x"}\n', '{"text": "y"}\n']  # a byte order mark, as Windows writes it
+    assert list(read_jsonl(iter(lines), Columns("text"))) == [Record(None, "x"), Record(None, "y")]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_an_empty_jsonl_has_no_records(tmp_path):
     assert read(tmp_path, "t.jsonl", "") == []
 
 
-# Parquet -----------------------------------------------------------------------------------------------------
+# Parquet ----------------------------------------------------------------------------------------------------
 
 
 def parquet(path, **columns):

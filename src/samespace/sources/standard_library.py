@@ -70,7 +70,7 @@ class _Module:
 
     def shows(self, name: str) -> bool:
         top = name.partition(".")[0]
-        return top in self.exported if self.exported is not None else not top.startswith("_")
+        return not top.startswith("_") and (self.exported is None or top in self.exported)
 
 
 def docstrings(
@@ -84,8 +84,8 @@ def docstrings(
 
     Returns:
         Passages in the order of their names. ``id`` is the full name; further parts of a long docstring have
-        ``#2``, ``#3`` … behind it. Metadata: ``name``, ``module``, ``kind`` (module, class, function, method,
-        or property), and for what is written in Python ``path`` (from the library's folder) and ``line``.
+        ``#2``, ``#3`` … behind it. Metadata: ``name``, ``module``, ``kind`` (module, class, function, method),
+        and for what is written in Python ``path`` (from the library's folder) and ``line``.
     """
     named = sorted(_Library().public().items())
     texts = [_text(name, entry) for name, entry in named]
@@ -112,7 +112,7 @@ def _text(name: str, entry: _Entry) -> str:
 
 
 def _module_of(name: str, entry: _Entry) -> str:
-    levels = 2 if entry.kind in {"method", "property"} else 1
+    levels = 2 if entry.kind == "method" else 1
     return ".".join(name.split(".")[:-levels]) or "builtins"
 
 
@@ -229,11 +229,11 @@ def _define(
 ) -> None:
     name = prefix + node.name
     is_class = isinstance(node, ast.ClassDef)
-    if doc := ast.get_docstring(node):
+    # A property's docstring is a few words about a value, too little to be found by its meaning.
+    is_property = any(ast.unparse(decorator).endswith("property") for decorator in node.decorator_list)
+    if not is_property and (doc := ast.get_docstring(node)):
         kind = "class" if is_class else "method" if prefix else "function"
         signature = "" if isinstance(node, ast.ClassDef) else _signature(node.args, bound=bool(prefix))
-        if any(ast.unparse(decorator).endswith("property") for decorator in node.decorator_list):
-            kind, signature = "property", ""
         module.entries.setdefault(
             name, _Entry(kind, f"{module.name}:{name}", signature, doc, path, node.lineno)
         )
@@ -322,12 +322,9 @@ def _read_compiled(name: str) -> _Module | None:
 
 def _look_at(module: _Module, name: str, value: object) -> None:
     is_class = isinstance(value, type)
-    if is_class or inspect.isroutine(value):
-        kind = "class" if is_class else "method" if "." in name else "function"
-    elif inspect.isdatadescriptor(value):
-        kind = "property"
-    else:
+    if not is_class and not inspect.isroutine(value):
         return  # a constant has its type's docstring
+    kind = "class" if is_class else "method" if "." in name else "function"
     doc = getattr(value, "__doc__", None)
     if isinstance(doc, str) and doc.strip():
         origin = f"{getattr(value, '__module__', None) or module.name}:{getattr(value, '__qualname__', name)}"

@@ -197,7 +197,7 @@ def _numbered(lines: Iterable[str], name: str) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         for number, line in enumerate(lines, 1):
-            yield number, line
+            yield number, line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeDecodeError as error:
         raise InvalidInput(
             f"{name}: after line {number} stands a byte that is not {error.encoding}: {error.reason}. "
