@@ -36,6 +36,7 @@ _VERSION = 1
 _BITS = 4
 _FEWEST = 40  # candidates; on text embeddings, the 10 best are nearly always among the first 20
 _FACTOR = 1.5  # candidates for each hit that is asked for, where many are
+_MORE = 5  # times as many on the second attempt; there is no third
 _SURE = 3.0  # standard deviations of a code's error by which the candidates' border must lie below the hits
 _ROWS = 16_384  # coded at a time
 _TOGETHER = 32 << 20  # bytes of float64 candidates held at a time, over the queries of a batch
@@ -45,67 +46,74 @@ _LIMIT = 1e15  # of a number; turbovec takes up to 1e16
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """How vectors are laid out for an inner product of codes: less ``centre``, divided by ``scale``.
+    """How vectors are laid out for an inner product of codes.
 
-    Under Euclid a row has one more number, (1 - |x|²)/2, against 1 in the query. With it, the product has the
-    order of distances: (|q|² + 1 - |q-x|²)/2.
+    Unit vectors stay as they are. Others lose what they have in common, and their typical length becomes 1:
+    codes err in proportion to length, and neither changes the order, since q(x - c) = qx - qc. Under Euclid a
+    row gets one more number, (1 - |x|²)/2, against 1 in the query: the product is (|q|² + 1 - |q-x|²)/2.
     """
 
     metric: Metric
     dimension: int
-    centre: Matrix  # zeros unless Euclid
+    centre: Matrix  # zeros under cosine
     scale: float  # 1 under cosine
-    fitted: int  # rows that it was made from
+    fitted: int  # rows that it was made for
 
     @classmethod
     def fit(cls, vectors: Matrix, metric: Metric) -> _Frame:
         count, dimension = vectors.shape
-        centre = np.zeros(dimension, np.float32)
-        if metric == "cosine":
-            return cls(metric, dimension, centre, 1.0, count)
-        # Evenly spaced rows, because what is added together is often alike.
+        if metric == "cosine" or count == 0:
+            return cls(metric, dimension, np.zeros(dimension, np.float32), 1.0, count)
+        # Evenly spaced rows, because those that were added together are often alike.
         sample = vectors[:: max(1, count // _ROWS)].astype(np.float64)
-        if metric == "euclidean":
-            centre = sample.mean(0, dtype=np.float64).astype(np.float32) if count else centre
-            sample -= centre
-        scale = float(np.sqrt(np.vecdot(sample, sample).mean())) if count else 1.0
-        return cls(metric, dimension, centre, scale or 1.0, count)
+        centre = sample.mean(0).astype(np.float32)
+        sample -= centre
+        return cls(metric, dimension, centre, float(np.sqrt(np.vecdot(sample, sample).mean())) or 1.0, count)
 
     @property
     def width(self) -> int:
         """Length of a coded row: a multiple of 8."""
         return -(-(self.dimension + (self.metric == "euclidean")) // 8) * 8
 
+    @property
+    def plain(self) -> bool:
+        """Nothing is to be done."""
+        return self.metric == "cosine" and self.width == self.dimension
+
     def rows(self, vectors: Matrix) -> Matrix:
-        if self.metric == "cosine" and self.width == self.dimension:
+        """Lay out vectors: float32 of shape (n, width)."""
+        if self.plain:
             return np.ascontiguousarray(vectors)
         rows = np.zeros((len(vectors), self.width), np.float32)
         with np.errstate(over="ignore"):  # what overflows is found by its size
             moved = (vectors - self.centre.astype(np.float64)) / self.scale
             rows[:, : self.dimension] = moved
             if self.metric == "euclidean":
-                rows[:, self.dimension] = (1.0 - np.vecdot(moved, moved)) / 2
+                rows[:, self.dimension] = (1.0 - np.vecdot(moved, moved)) / 2.0
         return rows
 
     def queries(self, queries: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
         """Lay out queries at unit length; their own lengths, of shape (q, 1), are the second result."""
-        if self.metric == "cosine" and self.width == self.dimension:
+        if self.plain:
             return np.ascontiguousarray(queries), np.ones((1, 1))
         rows = np.zeros((len(queries), self.width))
         rows[:, : self.dimension] = queries
         if self.metric == "euclidean":
-            rows[:, : self.dimension] = (rows[:, : self.dimension] - self.centre) / self.scale
+            rows[:, : self.dimension] = (queries - self.centre.astype(np.float64)) / self.scale
             rows[:, self.dimension] = 1.0
         lengths = np.sqrt(np.vecdot(rows, rows))[:, None]
         lengths[lengths == 0] = 1.0
         return (rows / lengths).astype(np.float32), lengths
 
-    def products(self, scores: Matrix, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Turn exact scores into the inner products that the codes estimate."""
+    def products(self, queries: Matrix, scores: Matrix, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn exact scores of shape (q, m) into the inner products that the codes estimate."""
         wide = scores.astype(np.float64)
         if self.metric == "euclidean":
             return (lengths**2 - (wide / self.scale) ** 2) / (2.0 * lengths)
-        return wide / (self.scale * lengths)
+        if self.metric == "dot":
+            wide -= np.vecdot(queries, self.centre, dtype=np.float64)[:, None]
+            wide /= self.scale * lengths
+        return wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,34 +161,37 @@ class ScanIndex(Index):
             allowed = np.concatenate([allowed, np.zeros(n - len(allowed), bool)])
         count = n if allowed is None else int(np.count_nonzero(allowed))
         wanted = max(_FEWEST, int(k * _FACTOR) + 8)
-        if len(queries) == 0 or not _pays(wanted, count, n) or state.codes is None:
+        if state.codes is None or not _pays(wanted, count, n):
             return search_exactly(queries, state.vectors, k, self.metric, allowed)
         together = max(1, _TOGETHER // (8 * self.dimension * wanted))
+        again = _pays(wanted * _MORE, count, n)
         if len(queries) <= together:
-            return self._search(state, queries, k, wanted, count, allowed)
-        found: list[tuple[NDArray[np.int64], Matrix]] = []
-        for at in range(0, len(queries), together):
-            some = self._search(state, queries[at : at + together], k, wanted, count, allowed)
-            found.append((some.positions, some.scores))
-        return Neighbours(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+            return self._search(state, queries, k, allowed, wanted, again)
+        parts = [
+            self._search(state, queries[at : at + together], k, allowed, wanted, again)
+            for at in range(0, len(queries), together)
+        ]
+        return Neighbours(
+            np.concatenate([part.positions for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+        )
 
     def _search(
-        self, state: _State, queries: Matrix, k: int, wanted: int, count: int, allowed: Mask | None
+        self, state: _State, queries: Matrix, k: int, allowed: Mask | None, wanted: int, again: bool
     ) -> Neighbours:
-        frame: _Frame = state.frame
-        rows, lengths = frame.queries(queries)
+        """Score ``wanted`` candidates of each query; where that may be too few, take more, or all."""
+        rows, lengths = state.frame.queries(queries)
         estimates, candidates = state.codes.search(rows, wanted, mask=allowed)
         scores = rescore(queries, state.vectors, candidates, self.metric)
         positions, top = best(candidates, scores, k)
-        sure = _sure(estimates, frame.products(scores, lengths), k)
-        if sure.all():
-            return Neighbours(positions, top)
-        unsure = np.flatnonzero(~sure)
-        if _pays(wanted * 4, count, len(state.vectors)):
-            more = self._search(state, queries[unsure], k, wanted * 4, count, allowed)
-        else:
-            more = search_exactly(queries[unsure], state.vectors, k, self.metric, allowed)
-        positions[unsure], top[unsure] = more.positions, more.scores
+        sure = _sure(estimates, state.frame.products(queries, scores, lengths), k)
+        if not sure.all():
+            unsure = np.flatnonzero(~sure)
+            if again:
+                more = self._search(state, queries[unsure], k, allowed, wanted * _MORE, again=False)
+            else:
+                more = search_exactly(queries[unsure], state.vectors, k, self.metric, allowed)
+            positions[unsure], top[unsure] = more.positions, more.scores
         return Neighbours(positions, top)
 
     def _extended(self, vectors: Matrix) -> _State:
@@ -264,7 +275,7 @@ class ScanIndex(Index):
 
 
 def _pays(wanted: int, count: int, n: int) -> bool:
-    """Tell whether reading the codes of ``n`` rows is faster than scoring the ``count`` allowed ones exactly."""
+    """Tell whether reading the codes of ``n`` rows is faster than scoring the ``count`` allowed exactly."""
     return count > max(_FEW, n // 100) and wanted * 50 <= count
 
 
