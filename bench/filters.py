@@ -2,10 +2,10 @@
 
     python bench/filters.py CORPUS [--queries 500]
 
-CORPUS is a folder that ``corpus.py`` made. Every query has a filter of its own. A *random* one takes a window of
-a random number that each row has, so that what passes is spread over the whole space. One that *follows the
-clusters* takes the rows of some cells of a k-means partition: those around a random cell, which is as a rule far
-from the query; that is where graphs lose their way. One thread on one core.
+CORPUS is a folder that ``corpus.py`` made. Every query has a filter of its own. A *random* one takes a window
+of a random number that each row has, so that what passes is spread over the whole space. One that *follows the
+clusters* takes the rows of some cells of a k-means partition: those around a random cell, which is as a rule
+far from the query; that is where graphs lose their way. One thread on one core.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import corpus
-from machine import describe, keep, one_thread, table
+from machine import describe, keep, one_thread, publish, table
 
 K = 10
 SHARES = (0.5, 0.1, 0.02, 0.005)
@@ -70,15 +71,14 @@ def cluster_filter(
     return {"cell": {"$in": chosen.tolist()}}, np.isin(cells, chosen)
 
 
-def measure(
-    rows: corpus.Corpus, filters: Callable[[], Iterator[Filter]], collection: Any
-) -> dict[str, float]:
+def measure(rows: corpus.Corpus, make: Callable[[], Filter], collection: Any) -> dict[str, float]:
     """Every query with its own filter: recall, and the milliseconds of a new filter and of the same again."""
     from samespace import Vectors
 
     hits, wanted, passing = 0, 0, 0
     first, again = [], []
-    for vector, (where, mask) in zip(rows.query_vectors, filters(), strict=False):
+    for vector in rows.query_vectors:
+        where, mask = make()
         query = Vectors(vector[None, :], collection.space, "query")
         allowed = np.flatnonzero(mask)
         scores = rows.vectors[allowed] @ vector
@@ -134,17 +134,15 @@ def main() -> None:
             collection.add(
                 rows.texts, ids=rows.ids, metadata=metadata, vectors=Vectors(rows.vectors, space, "document")
             )
-            for where in (
-                {"chance": {"$lt": 500}},
-                {"cell": 0},
-            ):  # reads the columns once, as the first user does
+            # The first filter on a field reads its column; later ones in the process do not.
+            for name, where in (("chance", {"chance": {"$lt": 500}}), ("cell", {"cell": 0})):
                 began = time.perf_counter()
                 collection.count(where)
-                figures[f"first use of {next(iter(where))}, seconds"] = time.perf_counter() - began
+                figures[f"seconds of the first filter on {name}"] = time.perf_counter() - began
             collection.search(Vectors(rows.query_vectors[:1], space, "query"), K)
             figures["engine"] = collection.info().engine
             figures["filters"] = {
-                kind: [measure(rows, lambda: iter(lambda: make(share), None), collection) for share in SHARES]  # noqa: B023 - used at once
+                kind: [measure(rows, partial(make, share), collection) for share in SHARES]
                 for kind, make in kinds.items()
             }
     lines = [
@@ -158,15 +156,14 @@ def main() -> None:
         for kind, found in figures["filters"].items()
         for each in found
     ]
-    print(
-        table("filters", ["filter", "rows that pass", "recall@10", "new filter ms", "same filter ms"], lines)
-    )
+    header = ["filter", "rows that pass", "recall@10", "new filter ms", "same filter ms"]
+    shown = table("filters", header, lines)
+    print(shown)
     if arguments.keep_as:
+        publish([shown])
         label = {**rows.label, "rows_used": len(rows.texts), "queries_used": len(rows.queries)}
-        print(
-            f"\nKept in {keep(arguments.keep_as, {**describe(), 'corpus': label, **figures})}",
-            file=sys.stderr,
-        )
+        path = keep(arguments.keep_as, {**describe(), "corpus": label, **figures})
+        print(f"\nKept in {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

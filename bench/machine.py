@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 RESULTS = Path(__file__).parent / "results"
+DOCUMENTS = (Path(__file__).parent / "README.md", Path(__file__).parent.parent / "README.md")
 SOURCE = Path(__file__).parent.parent / "src"
 
 ONE_THREAD = dict.fromkeys(
@@ -135,6 +136,19 @@ def table(name: str, header: list[str], rows: list[list[str]]) -> str:
         for row in [header, rule, *rows]
     ]
     return "\n".join([f"<!-- {name}: begin -->", *lines, f"<!-- {name}: end -->"])
+
+
+def publish(tables: list[str]) -> None:
+    """Put tables in the place of those with the same markers in the documents that show them."""
+    for document in DOCUMENTS:
+        text = old = document.read_text(encoding="utf-8")
+        for new in tables:
+            first, last = new.splitlines()[0], new.splitlines()[-1]
+            before, mark, rest = text.partition(first)
+            if mark and last in rest:
+                text = before + new + rest.partition(last)[2]
+        if text != old:
+            document.write_text(text, encoding="utf-8")
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from machine import MemoryWatch, describe, environment, keep, table
+from machine import MemoryWatch, describe, environment, keep, publish, table
 
 _BLOCK = 8_192
 _CLUSTERS = 1_000
@@ -160,8 +160,10 @@ def main() -> None:
         words += ["--rows", str(arguments.rows), "--dimension", str(arguments.dimension)]
         subprocess.run(words, env=environment(), check=True)
         figures = json.loads(Path(work, "figures.json").read_text())
-    print(table("memory", ["what", "figure"], lines(figures)))
+    shown = table("memory", ["what", "figure"], lines(figures))
+    print(shown)
     if arguments.keep_as:
+        publish([shown])
         print(f"\nKept in {keep(arguments.keep_as, {**describe(), **figures})}", file=sys.stderr)
 
 

@@ -3,8 +3,8 @@
     python bench/startup.py [CORPUS]
 
 ``import samespace`` is timed against ``import numpy`` in processes of their own, taking turns. With CORPUS, a
-folder that ``corpus.py`` made, its rows become a collection and ``samespace search`` is timed on it, model and
-all.
+folder that ``corpus.py`` made, its rows become a collection and ``samespace search`` is timed on it, model
+and all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import corpus
-from machine import describe, environment, keep, table
+from machine import describe, environment, keep, publish, table
 
 HEAVY = (
     "openvino",
@@ -52,7 +52,7 @@ def imports(times: int) -> dict[str, Any]:
             took = seconds(["-c", f"import {name}"])
             if turn:  # the first writes and reads caches
                 taken.append(took)
-    heavy = f"import sys, samespace; print(*sorted(set({HEAVY!r}) & {{name.split('.')[0] for name in sys.modules}}))"
+    heavy = f"import sys, samespace; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     loaded = subprocess.run(
         [sys.executable, "-c", heavy], env=environment(), check=True, capture_output=True, text=True
     ).stdout.split()
@@ -104,10 +104,12 @@ def main() -> None:
             figures |= searches(arguments.corpus.resolve(), Path(work), arguments.searches)
         for mode, taken in figures["search"].items():
             lines.append([f"samespace search --mode {mode}, {figures['rows']:,} rows", f"{taken * 1e3:.0f}"])
-    print(table("startup", ["process", "ms"], lines))
+    shown = table("startup", ["process", "ms"], lines)
+    print(shown)
     loaded = figures["heavy_modules_loaded"]
     print(f"\nHeavy modules that import samespace loads: {', '.join(loaded) or 'none'}.", file=sys.stderr)
     if arguments.keep_as:
+        publish([shown])
         print(f"Kept in {keep(arguments.keep_as, {**describe(), **figures})}", file=sys.stderr)
     if loaded:
         sys.exit(json.dumps(loaded))

@@ -23,12 +23,13 @@ from typing import Any
 import numpy as np
 
 import corpus
-from machine import ONE_THREAD, describe, environment, keep, table
+from machine import ONE_THREAD, describe, environment, keep, publish, table
 from rivals import MODULES
 
 _K = 10
 _BLOCK = 100  # queries compared at once
 _DIGIT = 3
+_GOOD = 0.99
 
 
 def exact(rows: corpus.Corpus) -> dict[str, np.ndarray]:
@@ -118,7 +119,7 @@ def rows_of(name: str, entry: dict[str, Any]) -> list[list[str]]:
         lines.append(
             [
                 f"{name} {entry['version']}" if first else "",
-                f"{entry['build']}; {label}" if first else label,
+                f"{entry['build']}; {label}" if first and label != entry["build"] else label,
                 f"{median['seconds']:.1f}" if first else "",
                 f"{figures['per_second']:,.0f}",
                 f"{figures['p50'] * 1e3:.2f}",
@@ -131,6 +132,45 @@ def rows_of(name: str, entry: dict[str, Any]) -> list[list[str]]:
             ]
         )
     return lines
+
+
+def best_of(name: str, entry: dict[str, Any]) -> list[str]:
+    """One line for a system: its fastest setting of recall .99 or more, or else that of the best recall."""
+    settings = [each for each in entry["median"]["settings"].items() if "where" not in each[0]]
+    good = [each for each in settings if each[1]["recall"] >= _GOOD]
+    label, figures = (
+        max(good, key=lambda each: each[1]["per_second"])
+        if good
+        else max(settings, key=lambda each: each[1]["recall"])
+    )
+    return [
+        f"{name} {entry['version']}",
+        f"{entry['build']}; {label}" if label != entry["build"] else label,
+        f"{entry['median']['seconds']:.1f}",
+        f"{figures['per_second']:,.0f}",
+        f"{figures['recall']:.4f}",
+        f"{entry['median']['disk'] / 2**20:,.0f}",
+    ]
+
+
+def measure(bench: Bench, names: list[str], rounds: int, searches: int) -> dict[str, dict[str, Any]]:
+    """In every round all systems build, and then all search, several times in turns."""
+    entries = {name: {**bench.run(name, "version"), "builds": [], "searches": []} for name in names}
+    for turn in range(rounds):
+        for phase in ["build", *["search"] * searches]:
+            for name, entry in entries.items():
+                if entry.keys() & {"missing", "failed"}:
+                    continue
+                figures = bench.run(name, phase)
+                if "failed" in figures:
+                    entry["failed"] = figures["failed"]
+                else:
+                    entry["builds" if phase == "build" else "searches"].append(figures)
+                print(f"round {turn + 1}: {name} {phase}: {json.dumps(figures)}", file=sys.stderr)
+    for entry in entries.values():
+        if not entry.keys() & {"missing", "failed"}:
+            entry["median"] = summary(entry)
+    return entries
 
 
 HEADER = [
@@ -146,6 +186,7 @@ HEADER = [
     "search peak MiB",
     "open s",
 ]
+BEST = ["system", "settings", "add s", "queries/s", "recall@10", "disk MiB"]
 
 
 def main() -> None:
@@ -157,7 +198,8 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="the Python that has the rivals installed")
     parser.add_argument("--rows", type=int, help="of the corpus; all by default")
     parser.add_argument("--queries", type=int, help="of the corpus; all by default")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of building")
+    parser.add_argument("--searches", type=int, default=2, help="of searching in each round")
     parser.add_argument("--only", nargs="+", choices=MODULES, default=list(MODULES))
     parser.add_argument(
         "--work", type=Path, help="a folder for the systems' files; by default the system's own"
@@ -168,27 +210,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.work) as work:
         bench = Bench(arguments, Path(work))
         label = bench.prepare()
-        entries: dict[str, dict[str, Any]] = {}
-        for name in arguments.only:
-            entries[name] = {**bench.run(name, "version"), "builds": [], "searches": []}
-        for turn in range(arguments.rounds):
-            for name, entry in entries.items():
-                for phase in ("build", "search"):
-                    if entry.keys() & {"missing", "failed"}:
-                        continue
-                    figures = bench.run(name, phase)
-                    if "failed" in figures:
-                        entry["failed"] = figures["failed"]
-                    entry["builds" if phase == "build" else "searches"].append(figures)
-                    print(f"round {turn + 1}: {name} {phase}: {json.dumps(figures)}", file=sys.stderr)
-    for entry in entries.values():
-        if not entry.keys() & {"missing", "failed"}:
-            entry["median"] = summary(entry)
-    print(
-        table("systems", HEADER, [line for name, entry in entries.items() for line in rows_of(name, entry)])
-    )
+        entries = measure(bench, arguments.only, arguments.rounds, arguments.searches)
+    lines = [line for name, entry in entries.items() for line in rows_of(name, entry)]
+    best = [best_of(name, entry) for name, entry in entries.items() if "median" in entry]
+    tables = [table("systems", HEADER, lines), table("systems-best", BEST, best)]
+    print("\n\n".join(tables))
     if arguments.keep_as:
-        figures = {**describe(), "corpus": label, "rounds": arguments.rounds, "systems": entries}
+        publish(tables)
+        figures = {**describe(), "corpus": label, "systems": entries}
         print(f"\nKept in {keep(arguments.keep_as, figures)}", file=sys.stderr)
 
 
