@@ -66,7 +66,6 @@ CASES = (
     Case("info missing.ss", 4, "missing.ss"),
     Case("compact missing.ss", 4, "missing.ss"),
     Case("export missing.ss notes.jsonl", 4, "missing.ss"),
-    Case("export notes.ss nowhere/notes.jsonl", 4, "nowhere"),
     Case("import missing.jsonl --into new.ss", 4, "missing.jsonl"),
     Case("index missing --into new.ss", 4, "missing"),
     Case("index folder --into new.ss --encoder word2vec", 4, "minilm, wordllama"),
@@ -74,6 +73,7 @@ CASES = (
     # What cannot be used
     Case("search notes.ss ''", 3, "blank"),
     Case("search notes.ss '   '", 3, "blank"),
+    Case("demo ' '", 3, "not blank"),
     Case("search bare.ss cat", 3, "bare.ss has no encoder"),
     Case("index folder --into bare.ss", 3, "bare.ss has no encoder"),
     Case("index folder --into notes.ss --encoder minilm", 3, "the spaces differ in"),
@@ -90,11 +90,12 @@ CASES = (
     Case("export notes.ss notes.xlsx", 3, ".jsonl or .parquet"),
     Case("import talks.csv --into new.ss", 3, ".jsonl or .parquet"),
     Case("import plain.jsonl --into new.ss", 3, "plain.jsonl does not begin with samespace's header"),
-    Case("import torn-export.jsonl --into new.ss", 3, "Line 3 of torn-export.jsonl"),
+    Case("import torn-export.jsonl --into new.ss", 3, "torn-export.jsonl"),
     Case("import strangers.jsonl --into notes.ss", 3, "the spaces differ in"),
     Case("import strangers.jsonl --into new.ss --encoder minilm", 3, "the spaces differ in"),
     Case("demo cat --into notes.ss", 3, "'samespace demo' did not make it"),
     # The disk
+    Case("export notes.ss nowhere/notes.jsonl", 5, "nowhere"),
     Case("search broken.ss cat", 5, "broken.ss"),
 )
 

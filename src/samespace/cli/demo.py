@@ -70,6 +70,8 @@ def demo_command(
     """
     from samespace.encoders import encoder as encoder_by_name
 
+    if query is not None and not query.strip():
+        raise InvalidInput(f"The query must be a text that is not blank, got {query!r}.")
     chosen = encoder_by_name(encoder, threads=threads)
     path = Path(into) if into else cache_folder() / f"demo-{encoder}.ss"
     with output.notes(as_json=as_json), _ready(path, chosen, quiet=as_json) as rows:

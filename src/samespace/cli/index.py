@@ -9,6 +9,7 @@ import click
 
 from samespace.cli import options, output
 from samespace.cli.exits import INCOMPLETE
+from samespace.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +68,10 @@ def index_command(
     inputs = Inputs.of(paths, _columns(text, id_, metadata))
     begun = time.perf_counter()
     with open_collection(into, encoder, threads=threads) as rows:
+        if rows.encoder is None:
+            raise InvalidInput(
+                f"{into} has no encoder, for its vectors are made elsewhere; 'samespace import' brings them in."
+            )
         tally = take_in(rows, inputs.passages(rows), label="indexing", quiet=as_json)
         gone = inputs.gone(tally.ids)
         removed = rows.delete(gone) if sync and gone else 0
@@ -126,10 +131,9 @@ def _show(into: str, inputs: Inputs, tally: Tally, removed: int, left: int, seco
             f"{output.plural(left, 'row is', 'rows are')} no longer in these files; --sync deletes them"
         )
     if inputs.skipped:
-        output.note(f"skipped {output.plural(len(inputs.skipped), 'file')}")
-        for path, reason in inputs.skipped[:_SHOWN_SKIPS]:
-            output.note(f"  {path}: {reason}", kind="")
+        lines = [f"{path}: {reason}" for path, reason in inputs.skipped[:_SHOWN_SKIPS]]
         if len(inputs.skipped) > _SHOWN_SKIPS:
-            output.note(f"  and {len(inputs.skipped) - _SHOWN_SKIPS:,} more; --json lists them all", kind="")
+            lines.append(f"and {len(inputs.skipped) - _SHOWN_SKIPS:,} more; --json lists them all")
+        output.note("\n  ".join([f"skipped {output.plural(len(inputs.skipped), 'file')}", *lines]))
     if not inputs.files:
         output.note("there is nothing to read in these paths")

@@ -6,7 +6,7 @@ import json
 import re
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -50,13 +50,13 @@ def document(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def note(message: str, *, as_json: bool = False, kind: str = "note") -> None:
+def note(message: str, *, as_json: bool = False, kind: Literal["note", "warning"] = "note") -> None:
     """Write one line to stderr; with ``as_json`` as a JSON object."""
     if as_json:
         click.echo(json.dumps({kind: message}, ensure_ascii=False), err=True)
     else:
         style = "dim" if kind == "note" else "yellow"
-        console(err=True).print(f"{kind}: {message}", style=style, soft_wrap=True)
+        console(err=True).print(f"{kind}: {clean(message)}", style=style, soft_wrap=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import click
 
 from samespace.cli import options, output
 from samespace.cli.exits import INCOMPLETE
+from samespace.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +60,13 @@ def search_command(
         raise click.UsageError("--min-score must be a number that scores can be compared with, not nan.")
     if query == "-":
         query = sys.stdin.read()
+    if not query.strip():
+        raise InvalidInput(f"The query must be a text that is not blank, got {query!r}.")
     with output.notes(as_json=as_json), open_collection(collection, create=False) as rows:
+        if rows.encoder is None and mode != "text":
+            raise InvalidInput(
+                f"{collection} has no encoder to make a vector of the query; --mode text searches by words."
+            )
         hits = rows.search(query, k, where=where, mode=mode, min_score=min_score)
     if as_json:
         output.document([output.hit_dict(hit) for hit in hits])
