@@ -16,8 +16,8 @@ __all__ = ["ENGINES", "Engine", "Index", "Mask", "Neighbours", "choose", "engine
 
 log = logging.getLogger("samespace.indexes")
 
-# Bytes of vectors up to which reading all of them takes less than about a millisecond (bench/scan.py).
-_SMALL = 8 << 20
+# Bytes of vectors up to which reading all of them is as fast as reading codes (bench/scan.py).
+_SMALL = 12 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ __all__ = ["ExactIndex", "search_exactly"]
 
 _BLOCK_BYTES = 4 << 20  # of vectors read at a time: fits the cache, and is long enough for the matrix product
 _ESTIMATES = 4 << 20  # held at a time, over all queries
+_SHORT = 64  # dimension below which single dot products are slow
 _DECIDED_BYTES = 4 << 20  # of float32 vectors whose float64 scores are computed at a time
 
 
@@ -128,9 +129,15 @@ def _estimate(
 ) -> Matrix:
     """Score the vectors at ``positions`` in float32; under Euclid by 2qd - |d|², which has the same order."""
     estimates = np.empty((len(queries), len(vectors) if positions is None else len(positions)), np.float32)
+    # One query is bound by memory: a product of many threads gains nothing and, on a busy machine, waits for
+    # the slowest of them at every block. Very short vectors cost more in calls than in memory.
+    alone = len(queries) == 1 and vectors.shape[1] >= _SHORT
     with np.errstate(over="ignore", invalid="ignore"):  # the margin of such rows is infinite
         for part, block in _blocks(vectors, positions):
-            np.matmul(queries, block.T, out=estimates[:, part])
+            if alone:
+                np.vecdot(block, queries[0], out=estimates[0, part])
+            else:
+                np.matmul(queries, block.T, out=estimates[:, part])
         if metric == "euclidean" and lengths is not None:
             estimates *= 2
             estimates -= lengths * lengths

@@ -37,7 +37,8 @@ def rescore(queries: Matrix, vectors: Matrix, positions: NDArray[np.int64], metr
 def best(positions: NDArray[np.int64], scores: Matrix, k: int) -> tuple[NDArray[np.int64], Matrix]:
     """Keep the ``k`` best of each row, best first, equal scores in the order of positions."""
     order = np.lexsort((positions, -scores))[:, :k]
-    return np.take_along_axis(positions, order, 1), np.take_along_axis(scores, order, 1)
+    rows = np.arange(len(order))[:, None]
+    return positions[rows, order], scores[rows, order]
 
 
 def collect(found: list[tuple[NDArray[np.int64], Matrix]]) -> Neighbours:
