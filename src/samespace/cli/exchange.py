@@ -43,8 +43,8 @@ def export_command(collection: str, file: str, where: Mapping[str, Any] | None, 
         if file == "-":
             export_collection(rows, sys.stdout, where)
             return
-        with progress("exporting", rows.count(where), quiet=as_json) as advance:
-            written = export_collection(rows, Path(file), where, progress=advance)
+        with progress("exporting", rows.count(where), quiet=as_json) as meter:
+            written = export_collection(rows, Path(file), where, progress=meter.advance)
     if as_json:
         output.document({"rows": written, "file": file})
     else:
@@ -67,19 +67,15 @@ def import_command(file: str, into: str, encoder: str | None, as_json: bool) -> 
     """
     from samespace.interchange import import_collection
 
-    done = 0
-    with _file(file) as path, _collection(into, path, encoder) as rows:
+    with (
+        _file(file) as path,
+        _collection(into, path, encoder) as rows,
+        progress("importing", quiet=as_json) as meter,
+    ):
         try:
-            with progress("importing", None, quiet=as_json) as advance:
-
-                def count(items: int) -> None:
-                    nonlocal done
-                    done += items
-                    advance(items)
-
-                report = import_collection(rows, path, progress=count)
+            report = import_collection(rows, path, progress=meter.advance)
         except KeyboardInterrupt:
-            raise Interrupted(f"Interrupted. The first {done:,} rows are in {into}.") from None
+            raise Interrupted(f"Interrupted. The first {meter.done:,} rows are in {into}.") from None
     if as_json:
         output.document(report._asdict())
     else:

@@ -23,9 +23,9 @@ LINES = 8  # of a passage, unless another number is asked for
 
 # Not worth lighting.
 _SMALL_WORDS = frozenset(
-    """a an and are as at be been but by can did do does for from had has have how i if in into is it its me my
-    no not of on or our so than that the their them then there these they this to too up was we were what
-    when where which who why will with would you your""".split()  # noqa: SIM905
+    """a an and are as at be been but by can did do does for from had has have how i if in into is it
+    its me my no not of on or our so than that the their them then there these they this to too up was
+    we were what when where which who why will with would you your""".split()  # noqa: SIM905
 )
 
 

@@ -70,7 +70,7 @@ def index_command(
     with open_collection(into, encoder, threads=threads) as rows:
         if rows.encoder is None:
             raise InvalidInput(
-                f"{into} has no encoder, for its vectors are made elsewhere; 'samespace import' brings them in."
+                f"{into} has no encoder: its vectors are made elsewhere, and come in with 'samespace import'."
             )
         tally = take_in(rows, inputs.passages(rows), label="indexing", quiet=as_json)
         gone = inputs.gone(tally.ids)

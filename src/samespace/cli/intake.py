@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from samespace.batches import content_id
 from samespace.cli.exits import Interrupted
 from samespace.cli.progress import progress
+from samespace.cli.readahead import ReadAhead
 from samespace.errors import TruncationWarning
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ __all__ = ["Tally", "take_in"]
 # A batch is what Ctrl-C can cost and how often the bar moves; a larger one encodes hardly faster.
 _BATCH = 512
 
-# Passages that are read before the first is encoded, so that the bar knows its end: some 50 MB of text.
+# Passages that are read and wait to be encoded, at most: some 50 MB of text. Reading is much faster than
+# encoding, so that the total is known early.
 _READ_AHEAD = 50_000
 
 
@@ -53,30 +55,27 @@ def take_in(
     """Add passages, showing progress.
 
     Raises:
-        Interrupted: Ctrl-C; the message says how many passages are in the collection.
+        Interrupted: Ctrl-C; its message says how many passages are in the collection.
     """
-    tally, total = Tally(), None
+    tally = Tally()
+    stream = ReadAhead(passages, _READ_AHEAD)
     try:
-        with progress("reading", None, quiet=quiet) as advance:
-            stream = iter(passages)
-            ahead = []
-            for passage in islice(stream, _READ_AHEAD):
-                ahead.append(passage)
-                advance(1)
-        if len(ahead) < _READ_AHEAD:
-            total = len(ahead)
-        with progress(label, total, quiet=quiet) as advance, warnings.catch_warnings():
+        with progress(label, quiet=quiet) as meter, warnings.catch_warnings():
             # The tally counts what is truncated; one warning for each batch would say it many times.
             warnings.simplefilter("ignore", TruncationWarning)
-            for batch in _batches(chain(_emptied(ahead), stream)):
+            for batch in _batches(iter(stream)):
+                meter.expect(stream.total)
                 _add(collection, batch, tally)
-                advance(len(batch))
+                meter.expect(stream.total)
+                meter.advance(len(batch))
     except KeyboardInterrupt:
-        of = "" if total is None else f" of {total:,}"
+        of = "" if stream.total is None else f" of {stream.total:,}"
         raise Interrupted(
             f"Interrupted. {tally.done:,}{of} passages are in {collection.path}; "
             "run the same command again to go on from there."
         ) from None
+    finally:
+        stream.close()
     return tally
 
 
@@ -95,10 +94,3 @@ def _add(collection: Collection, batch: list[Passage | Record], tally: Tally) ->
 def _batches(passages: Iterator[Passage | Record]) -> Iterator[list[Passage | Record]]:
     while batch := list(islice(passages, _BATCH)):
         yield batch
-
-
-def _emptied(passages: list[Passage | Record]) -> Iterator[Passage | Record]:
-    """Go through a list and let go of each item, so that memory shrinks as the work goes on."""
-    passages.reverse()
-    while passages:
-        yield passages.pop()

@@ -4,76 +4,117 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from samespace.cli.output import console
 
-__all__ = ["Advance", "progress"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-Advance = Callable[[int], None]
-"""Called with the number of items just finished."""
+__all__ = ["Meter", "progress"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
+class Meter(ABC):
+    """Counts what is done, and shows it."""
+
+    def __init__(self, total: int | None) -> None:
+        self.done = 0
+        self.total = total
+
+    def advance(self, items: int) -> None:
+        """Count ``items`` more."""
+        self.done += items
+        self._show()
+
+    def expect(self, total: int | None) -> None:
+        """Set how many there are in all; None while nobody knows."""
+        self.total = total
+
+    @abstractmethod
+    def _show(self) -> None:
+        """Show where it stands."""
+
+
 @contextmanager
-def progress(label: str, total: int | None, *, quiet: bool = False) -> Iterator[Advance]:
+def progress(label: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Meter]:
     """Show on stderr how far a long work is.
 
     Args:
         label: what is being done, such as ``"indexing"``.
-        total: items in all; None shows no time left.
-        quiet: show nothing.
+        total: items in all, if that is known by now.
+        quiet: count, and show nothing.
     """
     if quiet:
-        yield lambda _items: None
+        yield _Silent(total)
     elif sys.stderr.isatty():
-        with _bar(label, total) as advance:
-            yield advance
+        with _bar(label, total) as meter:
+            yield meter
     else:
-        yield _lines(label, total)
+        yield _Lines(label, total)
+
+
+class _Silent(Meter):
+    def _show(self) -> None:
+        pass
+
+
+class _Lines(Meter):
+    def __init__(self, label: str, total: int | None) -> None:
+        super().__init__(total)
+        self._label = label
+        self._begun = self._last = time.monotonic()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self._last < _SECONDS_BETWEEN_LINES:
+            return
+        self._last = now
+        of = "" if self.total is None else f" of {self.total:,}"
+        rate = self.done / (now - self._begun)
+        click.echo(f"{self._label}: {self.done:,}{of}" + (f", {rate:,.0f}/s" if rate >= 1 else ""), err=True)
 
 
 @contextmanager
-def _bar(label: str, total: int | None) -> Iterator[Advance]:
+def _bar(label: str, total: int | None) -> Iterator[Meter]:
     from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
     from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.0f}/s" if speed else "", "cyan")
 
     class Done(ProgressColumn):
         def render(self, task: Task) -> Text:
             of = "" if task.total is None else f" of {task.total:,.0f}"
             return Text(f"{task.completed:,.0f}{of}")
 
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), Done(), Rate()]
-    if total is not None:
-        columns.append(TimeLeft(compact=True))
-    # Speed over the last minute: passages come in batches, and each would make a shorter estimate jump.
+    class Pace(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            if not task.speed:
+                return Text("")
+            left = "" if task.time_remaining is None else f"  {_duration(task.time_remaining)} left"
+            return Text.assemble((f"{task.speed:,.0f}/s", "cyan"), left)
+
+    class Bar(Meter):
+        def expect(self, total: int | None) -> None:
+            if total != self.total:
+                super().expect(total)
+                bar.update(task, total=total)
+
+        def _show(self) -> None:
+            bar.update(task, completed=self.done)
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), Done(), Pace())
+    # Speed over the last minute: items come in batches, and each would make a shorter estimate jump.
     with Progress(*columns, console=console(err=True), transient=True, speed_estimate_period=60) as bar:
         task = bar.add_task(label, total=total)
-        yield lambda items: bar.advance(task, items)
+        yield Bar(total)
 
 
-def _lines(label: str, total: int | None) -> Advance:
-    begun = last = time.monotonic()
-    done = 0
-
-    def advance(items: int) -> None:
-        nonlocal done, last
-        done += items
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES:
-            of = "" if total is None else f" of {total:,}"
-            rate = done / (now - begun)
-            click.echo(f"{label}: {done:,}{of}" + (f", {rate:,.0f}/s" if rate >= 1 else ""), err=True)
-            last = now
-
-    return advance
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
