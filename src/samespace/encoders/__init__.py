@@ -12,7 +12,7 @@ _KINDS: dict[str, type[MiniLM] | type[StaticEncoder]] = {"minilm": MiniLM, "stat
 
 
 def encoder(name: str, *, threads: int | None = None) -> Encoder:
-    """The encoder of that name in the catalogue. Cheap: weights are read when it first encodes.
+    """Make the encoder of that name in the catalogue. Cheap: weights are read when it first encodes.
 
     Args:
         name: of a row of :data:`MODELS`.

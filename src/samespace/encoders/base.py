@@ -96,7 +96,7 @@ class Encoder(ABC):
         return self._windows(_items(items), _role(role), batch, _silent)
 
     def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int32]:
-        """Count the tokens of each text as a document, with its prompt and special tokens, truncating nothing.
+        """Count the tokens of each text as a document, its prompt and special tokens included.
 
         Returns:
             int32 of shape ``(len(texts),)``: what ``receipts.total`` would be.
@@ -159,7 +159,8 @@ class Encoder(ABC):
 
 def _items(items: Iterable[str]) -> Iterator[str]:
     if isinstance(items, str | bytes):
-        raise InvalidInput(f"Expected a list of texts, got one {type(items).__name__}; put it in a list: [text].")
+        what = type(items).__name__
+        raise InvalidInput(f"Expected a list of texts, got one {what}. Put it in a list: [text].")
     try:
         return iter(items)
     except TypeError:

@@ -47,7 +47,7 @@ class Asset:
         return None
 
     def read(self) -> bytes:
-        """The content, verified.
+        """Read the content and verify it.
 
         Raises:
             StorageError: the file is not there, or its content is not what the catalogue says.
@@ -67,7 +67,7 @@ class Asset:
         digest = hashlib.sha256(content).hexdigest()
         if digest != self.sha256:
             raise StorageError(
-                f"{path} is not the file that the catalogue names: expected sha256 {self.sha256}, got {digest}. "
+                f"{path} is not the file of the catalogue: expected sha256 {self.sha256}, got {digest}. "
                 f"{self._remedy}"
             )
         return content
@@ -150,7 +150,7 @@ class Model:
 
 
 def model(name: str) -> Model:
-    """The row of that name.
+    """Find the row of that name.
 
     Raises:
         NotFound: there is none; the message lists those that there are.
@@ -183,6 +183,17 @@ _ROWS = (
             file="encoders/data/bert-base-uncased-vocab.txt.gz",
             sha256="07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
             size=231_508,
+        ),
+        others=(
+            # The mean error of the quantised weights, added back: see bench/minilm_shift.py.
+            Asset(
+                distribution="samespace",
+                version="0.1.0",
+                package="samespace",
+                file="encoders/data/minilm-shift.f32",
+                sha256="ac1899ceb1dad967b1e2b04ade500c454e3fd7ab46d3166ae23be067a3a71c87",
+                size=1536,
+            ),
         ),
         dimension=384,
         metric="cosine",

@@ -22,24 +22,36 @@ row, beside it under ``name + ".scale"``."""
 _EPSILON = 1e-12
 
 
-def bert(weights: Weights, *, layers: int, heads: int) -> Model:
-    """Build the graph: ``input_ids`` and ``attention_mask``, int64 ``(n, tokens)``, to float32 ``(n, hidden)``.
+def bert(
+    weights: Weights,
+    *,
+    layers: int,
+    heads: int,
+    order: NDArray[np.intp] | None = None,
+    shift: NDArray[np.float32] | None = None,
+) -> Model:
+    """Build the graph: ``input_ids`` and ``attention_mask``, int64 (n, tokens), to float32 (n, hidden).
 
     The output is the mean of the last layer's vectors over the tokens that the mask keeps, of unit length.
     Pooling is part of the graph, so that a batch returns one row a text and not one a token.
 
-    Every LayerNorm is a node named as in the checkpoint, for those who want to look inside.
+    Args:
+        weights: of the model.
+        layers: that it has.
+        heads: of each layer's attention.
+        order: of the hidden channels in ``weights``, to be undone at the end.
+        shift: added to the unit vectors, which are then scaled to unit length again.
     """
     ov = openvino()
     op = ov.opset13
     hidden = len(weights["embeddings.LayerNorm.bias"])
 
     def matrix(*names: str) -> Any:
-        """The matrices of ``names`` on top of each other, float32 (outputs, inputs) to the graph."""
+        """Put the matrices of ``names`` on top of each other, (outputs, inputs)."""
         stacked = np.concatenate([weights[name] for name in names])
         if stacked.dtype != np.int8:
             return op.constant(stacked)
-        # int8 constants with Convert and Multiply stay int8 in memory, and the runtime multiplies them as such.
+        # int8 with Convert and Multiply stays int8 in memory, and the runtime multiplies it as such.
         scales = np.concatenate([weights[f"{name}.scale"] for name in names])
         return op.multiply(op.convert(op.constant(stacked), np.float32), op.constant(scales))
 
@@ -50,7 +62,7 @@ def bert(weights: Weights, *, layers: int, heads: int) -> Model:
     def layer_norm(x: Any, name: str) -> Any:
         normal = op.mvn(x, np.array([-1]), True, _EPSILON, "INSIDE_SQRT")
         scaled = op.multiply(normal, weights[f"{name}.weight"])
-        return op.add(scaled, weights[f"{name}.bias"], name=name)
+        return op.add(scaled, weights[f"{name}.bias"])
 
     def lookup(name: str, rows: Any) -> Any:
         table = weights[name]
@@ -64,7 +76,8 @@ def bert(weights: Weights, *, layers: int, heads: int) -> Model:
         qkv = linear(x, *(f"{name}.self.{part}" for part in ("query", "key", "value")))
         qkv = op.reshape(qkv, np.array([0, 0, 3, heads, hidden // heads]), True)
         qkv = op.transpose(qkv, np.array([2, 0, 3, 1, 4]))
-        query, key, value = (op.squeeze(part, np.int64(0)) for part in op.split(qkv, np.int64(0), 3).outputs())
+        parts = op.split(qkv, np.int64(0), 3).outputs()
+        query, key, value = (op.squeeze(part, np.int64(0)) for part in parts)
         scores = op.multiply(op.matmul(query, key, False, True), np.float32((hidden // heads) ** -0.5))
         mixed = op.matmul(op.softmax(op.add(scores, bias), -1), value, False, False)
         return op.reshape(op.transpose(mixed, np.array([0, 2, 1, 3])), np.array([0, 0, hidden]), True)
@@ -90,6 +103,10 @@ def bert(weights: Weights, *, layers: int, heads: int) -> Model:
     # The mean and the sum over tokens have the same direction, and only that is left at unit length.
     total = op.reduce_sum(op.multiply(x, op.unsqueeze(kept, np.int64(2))), np.int64(1))
     pooled = op.normalize_l2(total, np.array([1]), _EPSILON, "max")
+    if order is not None:
+        pooled = op.gather(pooled, np.argsort(order), np.int64(1))
+    if shift is not None:
+        pooled = op.normalize_l2(op.add(pooled, shift), np.array([1]), _EPSILON, "max")
     for node, label in ((ids, "input_ids"), (mask, "attention_mask")):
         node.output(0).set_names({label})
     return ov.Model([pooled], [ids, mask], "bert")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from threading import Lock
 from types import ModuleType
 
@@ -13,18 +14,17 @@ _lock = Lock()
 
 
 def openvino() -> ModuleType:
-    """Import OpenVINO. Its package reports its own import to a server unless its telemetry cannot be imported."""
+    """Import OpenVINO without its telemetry, which would report the import itself to a server."""
     with _lock:
         if "openvino" in sys.modules:
-            return sys.modules["openvino"]
+            return import_module("openvino")
         # None makes an import fail; OpenVINO then uses the stub that it carries for this case.
         before = sys.modules.get(_TELEMETRY)
         sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
         try:
-            import openvino
+            return import_module("openvino")
         finally:
             if before is None:
                 del sys.modules[_TELEMETRY]
             else:
                 sys.modules[_TELEMETRY] = before
-    return openvino

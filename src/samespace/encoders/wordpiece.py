@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["WordPiece"]
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_SLICE = 64  # texts tokenised at once: the library's own records of a token are large, and are dropped slice by slice
+_SLICE = 64  # texts tokenised at once: the library's own record of a token is large
 
 
 class WordPiece:
