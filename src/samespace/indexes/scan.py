@@ -41,6 +41,7 @@ _SURE = 3.0  # standard deviations of a code's error by which the candidates' bo
 _ROWS = 16_384  # coded at a time
 _TOGETHER = 32 << 20  # bytes of float64 candidates held at a time, over the queries of a batch
 _FEW = 1_000  # rows; scoring so few exactly is faster than reading codes under a mask
+_ONES = np.ones((1, 1))
 _LIMIT = 1e15  # of a number; turbovec takes up to 1e16
 
 
@@ -95,7 +96,7 @@ class _Frame:
     def queries(self, queries: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
         """Lay out queries at unit length; their own lengths, of shape (q, 1), are the second result."""
         if self.plain:
-            return np.ascontiguousarray(queries), np.ones((1, 1))
+            return np.ascontiguousarray(queries), _ONES
         rows = np.zeros((len(queries), self.width))
         rows[:, : self.dimension] = queries
         if self.metric == "euclidean":
@@ -184,7 +185,8 @@ class ScanIndex(Index):
         estimates, candidates = state.codes.search(rows, wanted, mask=allowed)
         scores = rescore(queries, state.vectors, candidates, self.metric)
         positions, top = best(candidates, scores, k)
-        sure = _sure(estimates, state.frame.products(queries, scores, lengths), k)
+        products = state.frame.products(queries, scores, lengths)
+        sure = _sure(estimates, products, state.frame.products(queries, top[:, -1:], lengths))
         if not sure.all():
             unsure = np.flatnonzero(~sure)
             if again:
@@ -279,21 +281,20 @@ def _pays(wanted: int, count: int, n: int) -> bool:
     return count > max(_FEW, n // 100) and wanted * 50 <= count
 
 
-def _sure(estimates: Matrix, products: NDArray[np.float64], k: int) -> NDArray[np.bool_]:
-    """Tell for each query whether a row that is no candidate is unlikely to be one of the ``k`` best.
+def _sure(estimates: Matrix, products: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell for each query whether a row that is no candidate is unlikely to be one of the best.
 
     Args:
         estimates: of the candidates, best first, shape (q, m).
         products: what was estimated, shape (q, m).
-        k: fewer than m.
+        least: the product of the last of the best, shape (q, 1).
     """
     m = estimates.shape[1]
     errors = estimates - products
-    mean = errors.sum(1) / m
+    mean = np.add.reduce(errors, 1) / m
     spread = np.sqrt(np.maximum(np.vecdot(errors, errors) / m - mean * mean, 0.0))
     # Candidates were chosen for high estimates, so errors lean upward; another lean is the codes' own.
-    border = estimates[:, -1] - np.minimum(mean, 0.0) + _SURE * spread
-    sure: NDArray[np.bool_] = np.partition(products, m - k, axis=1)[:, m - k] > border
+    sure: NDArray[np.bool_] = least[:, 0] > estimates[:, -1] - np.minimum(mean, 0.0) + _SURE * spread
     return sure
 
 
