@@ -241,7 +241,7 @@ class Collection:
             total = AddReport(*map(operator.add, total, done))
             if progress is not None:
                 progress(batch.size)
-        self._searcher.save()
+        self._searcher.keep_up(self._store.view())
         if total.truncated:
             warnings.warn(
                 f"{total.truncated:,} of the rows added are longer than {self.encoder and self.encoder.max_tokens} "
@@ -318,8 +318,7 @@ class Collection:
         """Give back the space of deleted and replaced rows. Needs room for one copy of the live vectors."""
         before = self._bytes()
         self._store.compact()
-        self._searcher.nearest(self._store.view(), np.zeros((1, self.space.dimension), np.float32), 1, None)
-        self._searcher.save()
+        self._searcher.keep_up(self._store.view())
         return CompactReport(before, self._bytes())
 
     # Reading
@@ -434,9 +433,9 @@ class Collection:
         names = _id_list(ids)
         for _ in range(_ATTEMPTS):
             found = {row.id: row for part in _chunks(names) for row in self._store.find(part).values()}
-            rows = self._with_vectors([found[name] for name in names if name in found])
-            if rows is not None:
-                return rows
+            view = self._store.view()
+            if all(view.first_slot <= row.slot < view.end_slot for row in found.values()):
+                return _rows([found[name] for name in names if name in found], view)
         raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was read. Try again.")
 
     def rows(self, where: Where = None) -> Iterator[Row]:
@@ -445,7 +444,8 @@ class Collection:
         Rows that are deleted or replaced while it goes on are left out, and so is what was added since.
         """
         condition = parse(where)  # a filter that is wrong is told now, not at the first row
-        return (row for stored in self._stored(condition) for row in self._with_vectors(stored) or ())
+        view = self._store.view()
+        return (row for stored in self._stored(condition, view) for row in _rows(stored, view))
 
     def __iter__(self) -> Iterator[Row]:
         return self.rows()
@@ -453,10 +453,10 @@ class Collection:
     def ids(self, where: Where = None) -> Iterator[str]:
         """The ids of all rows, or of those that meet a condition, in order of insertion."""
         condition = parse(where)
-        return (row.id for stored in self._stored(condition) for row in stored)
-
-    def _stored(self, condition: Condition | None) -> Iterator[list[StoredRow]]:
         view = self._store.view()
+        return (row.id for stored in self._stored(condition, view) for row in stored)
+
+    def _stored(self, condition: Condition | None, view: View) -> Iterator[list[StoredRow]]:
         positions = np.flatnonzero(self._store.matching(condition, view))
         for start in range(0, len(positions), _READ_BATCH):
             slots = (positions[start : start + _READ_BATCH] + view.first_slot).tolist()
@@ -464,16 +464,6 @@ class Collection:
             if not stored and self._store.view().first_slot != view.first_slot:
                 raise StorageError(f"{self.path} was compacted while it was read. Start again.")
             yield stored
-
-    def _with_vectors(self, stored: list[StoredRow]) -> list[Row] | None:
-        view = self._store.view()
-        if any(not view.first_slot <= row.slot < view.end_slot for row in stored):
-            return None
-        positions = np.array([row.slot - view.first_slot for row in stored], np.int64)
-        return [
-            Row(row.id, row.content, fields, vector, row.tokens_seen, row.tokens_total)
-            for row, fields, vector in zip(stored, _parsed(stored), view.vectors[positions], strict=True)
-        ]
 
     def count(self, where: Where = None) -> int:
         """How many rows there are, or meet a condition."""
@@ -527,6 +517,14 @@ class Collection:
 
     def _bytes(self) -> int:
         return sum(self._store.sizes.values()) + _folder_bytes(self.path / "index")
+
+
+def _rows(stored: Sequence[StoredRow], view: View) -> list[Row]:
+    positions = np.array([row.slot - view.first_slot for row in stored], np.int64)
+    return [
+        Row(row.id, row.content, fields, vector, row.tokens_seen, row.tokens_total)
+        for row, fields, vector in zip(stored, _parsed(stored), view.vectors[positions], strict=True)
+    ]
 
 
 def _parsed(rows: Sequence[StoredRow]) -> list[dict[str, Any]]:

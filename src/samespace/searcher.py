@@ -69,6 +69,11 @@ class Searcher:
         moved = np.where(rest.positions >= 0, rest.positions + covered, -1)
         return merge(found, Neighbours(moved, rest.scores), k)
 
+    def keep_up(self, view: View) -> None:
+        """Cover the view and keep the index for the next process, so that no search has to wait for it."""
+        self._index_for(view)
+        self.save()
+
     def describe(self, view: View) -> tuple[str, int, int]:
         """The engine's name, the rows of the view that its index covers, and its bytes in memory."""
         index = self._index_for(view)

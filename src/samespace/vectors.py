@@ -172,7 +172,8 @@ def unit(array: Matrix) -> Matrix:
     norms = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
     if np.abs(norms - 1.0).max(initial=0.0) < 1e-6:
         return array
-    return (array / norms[:, None]).astype(np.float32)
+    scaled: Matrix = (array / norms[:, None]).astype(np.float32)
+    return scaled
 
 
 def as_matrix(array: Any, dimension: int) -> Matrix:

@@ -236,6 +236,18 @@ def test_compaction_gives_space_back_and_loses_nothing(path):
         assert len(list(path.glob("vectors-*.f32"))) == 1
 
 
+def test_reading_through_a_compaction_never_leaves_rows_out_in_silence(path):
+    with ss.open(path, space=SPACE) as notes, ss.open(path) as other:
+        notes.add([f"text {n}" for n in range(5_000)], ids=map(str, range(5_000)), vectors=vectors(5_000))
+        notes.delete(["0"])
+        rows = iter(notes)
+        seen = [next(rows).id for _ in range(10)]
+        other.compact()
+        with pytest.raises(ss.StorageError, match="was compacted while it was read"):
+            seen.extend(row.id for row in rows)
+        assert seen == [str(n) for n in range(1, len(seen) + 1)]
+
+
 def test_compacting_an_emptied_collection(notes):
     notes.add(TEXTS)
     notes.delete(where={"n": {"$exists": False}})
