@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Tally", "take_in"]
 
 # A batch is what Ctrl-C can cost and how often the bar moves; a larger one encodes hardly faster.
-_BATCH = 512
+_BATCH = 256
 
 # Passages that are read and wait to be encoded, at most: some 50 MB of text. Reading is much faster than
 # encoding, so that the total is known early.
@@ -58,24 +58,22 @@ def take_in(
         Interrupted: Ctrl-C; its message says how many passages are in the collection.
     """
     tally = Tally()
-    stream = ReadAhead(passages, _READ_AHEAD)
-    try:
-        with progress(label, quiet=quiet) as meter, warnings.catch_warnings():
-            # The tally counts what is truncated; one warning for each batch would say it many times.
-            warnings.simplefilter("ignore", TruncationWarning)
+    with progress(label, quiet=quiet) as meter, warnings.catch_warnings():
+        # The tally counts what is truncated; one warning for each batch would say it many times.
+        warnings.simplefilter("ignore", TruncationWarning)
+        stream = ReadAhead(passages, _READ_AHEAD, meter.expect)
+        try:
             for batch in _batches(iter(stream)):
-                meter.expect(stream.total)
                 _add(collection, batch, tally)
-                meter.expect(stream.total)
                 meter.advance(len(batch))
-    except KeyboardInterrupt:
-        of = "" if stream.total is None else f" of {stream.total:,}"
-        raise Interrupted(
-            f"Interrupted. {tally.done:,}{of} passages are in {collection.path}; "
-            "run the same command again to go on from there."
-        ) from None
-    finally:
-        stream.close()
+        except KeyboardInterrupt:
+            of = "" if meter.total is None else f" of {meter.total:,}"
+            raise Interrupted(
+                f"Interrupted. {tally.done:,}{of} passages are in {collection.path}; "
+                "run the same command again to go on from there."
+            ) from None
+        finally:
+            stream.close()
     return tally
 
 

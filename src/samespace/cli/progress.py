@@ -32,8 +32,8 @@ class Meter(ABC):
         self.done += items
         self._show()
 
-    def expect(self, total: int | None) -> None:
-        """Set how many there are in all; None while nobody knows."""
+    def expect(self, total: int) -> None:
+        """Set how many there are in all, from any thread."""
         self.total = total
 
     @abstractmethod
@@ -98,10 +98,9 @@ def _bar(label: str, total: int | None) -> Iterator[Meter]:
             return Text.assemble((f"{task.speed:,.0f}/s", "cyan"), left)
 
     class Bar(Meter):
-        def expect(self, total: int | None) -> None:
-            if total != self.total:
-                super().expect(total)
-                bar.update(task, total=total)
+        def expect(self, total: int) -> None:
+            super().expect(total)
+            bar.update(task, total=total)
 
         def _show(self) -> None:
             bar.update(task, completed=self.done)

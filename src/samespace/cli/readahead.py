@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["ReadAhead"]
 
@@ -23,13 +23,11 @@ class ReadAhead(Generic[T]):
     Args:
         items: read in the thread, and never in two threads at once.
         limit: items read and not yet used, at most.
-
-    Attributes:
-        total: items in all, once the end has been read; None before.
+        on_end: called in the thread, with the number of items in all, when the last has been read.
     """
 
-    def __init__(self, items: Iterable[T], limit: int) -> None:
-        self.total: int | None = None
+    def __init__(self, items: Iterable[T], limit: int, on_end: Callable[[int], None]) -> None:
+        self._on_end = on_end
         self._queue: queue.Queue[T | BaseException | object] = queue.Queue(limit)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._read, args=(items,), name="read-ahead", daemon=True)
@@ -63,7 +61,7 @@ class ReadAhead(Generic[T]):
         except BaseException as error:  # noqa: BLE001  it is raised again, in the thread that asked
             self._put(error)
         else:
-            self.total = count
+            self._on_end(count)
             self._put(_END)
 
     def _put(self, item: T | BaseException | object) -> bool:
