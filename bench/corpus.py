@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +132,9 @@ def make(folder: Path, source: str, texts: Iterator[str], rows: int, queries: in
         print(f"{folder} holds this corpus already.")
         return
     record.unlink(missing_ok=True)
-    for name, role, part in (("queries", "query", held_out), ("documents", "document", documents)):
+    parts: tuple[tuple[str, Literal["query", "document"], list[str]], ...]
+    parts = (("queries", "query", held_out), ("documents", "document", documents))
+    for name, role, part in parts:
         (folder / f"{name}.txt").write_text("\n".join(part), encoding="utf-8")
         blocks, done, began = [], 0, time.perf_counter()
         for block in model.stream(part, role):

@@ -3,7 +3,8 @@
     python bench/filters.py CORPUS [--queries 500]
 
 CORPUS is a folder that ``corpus.py`` made. Every query has a filter of its own. A *random* one takes a window
-of a random number that each row has, so that what passes is spread over the whole space. One that *follows the
+of a random number from 0 to 999 that each row has, so that what passes is spread over the whole space; *random,
+all values distinct* takes one of a number that no other row has, such as a time stamp. One that *follows the
 clusters* takes the rows of some cells of a k-means partition: those around a random cell, which is as a rule
 far from the query; that is where graphs lose their way. One thread on one core.
 """
@@ -51,12 +52,13 @@ def k_means(
     return cells, centres
 
 
-def random_filter(numbers: NDArray[np.int64], share: float, chance: np.random.Generator) -> Filter:
-    """A window of the random number."""
-    width = round(share * _STEPS)
-    start = int(chance.integers(0, _STEPS - width + 1))
-    where = {"chance": {"$gte": start, "$lt": start + width}}
-    return where, (numbers >= start) & (numbers < start + width)
+def random_filter(field: str, values: NDArray[np.int64], share: float, chance: np.random.Generator) -> Filter:
+    """A window of a random number."""
+    steps = int(values.max()) + 1
+    width = round(share * steps)
+    start = int(chance.integers(0, steps - width + 1))
+    where = {field: {"$gte": start, "$lt": start + width}}
+    return where, (values >= start) & (values < start + width)
 
 
 def cluster_filter(
@@ -117,14 +119,16 @@ def main() -> None:
 
     rows = corpus.load(arguments.corpus, arguments.rows, arguments.queries)
     chance = np.random.default_rng(4)
-    numbers = chance.integers(0, _STEPS, len(rows.texts))
+    few, distinct = chance.integers(0, _STEPS, len(rows.texts)), chance.permutation(len(rows.texts))
     cells, centres = k_means(rows.vectors, chance)
+    columns = {"few": few.tolist(), "distinct": distinct.tolist(), "cell": cells.tolist()}
     metadata = [
-        {"number": number, "chance": value, "cell": cell}
-        for number, (value, cell) in enumerate(zip(numbers.tolist(), cells.tolist(), strict=True))
+        {"number": number, **dict(zip(columns, values, strict=True))}
+        for number, values in enumerate(zip(*columns.values(), strict=True))
     ]
     kinds: dict[str, Callable[[float], Filter]] = {
-        "random": lambda share: random_filter(numbers, share, chance),
+        "random": lambda share: random_filter("few", few, share, chance),
+        "random, all values distinct": lambda share: random_filter("distinct", distinct, share, chance),
         "follows the clusters": lambda share: cluster_filter(cells, centres, share, chance),
     }
     figures: dict[str, Any] = {}
@@ -135,9 +139,9 @@ def main() -> None:
                 rows.texts, ids=rows.ids, metadata=metadata, vectors=Vectors(rows.vectors, space, "document")
             )
             # The first filter on a field reads its column; later ones in the process do not.
-            for name, where in (("chance", {"chance": {"$lt": 500}}), ("cell", {"cell": 0})):
+            for name in columns:
                 began = time.perf_counter()
-                collection.count(where)
+                collection.count({name: 0})
                 figures[f"seconds of the first filter on {name}"] = time.perf_counter() - began
             collection.search(Vectors(rows.query_vectors[:1], space, "query"), K)
             figures["engine"] = collection.info().engine

@@ -54,7 +54,8 @@ class Bench:
     def prepare(self) -> dict[str, Any]:
         """Compute the exact answers; returns the corpus's label."""
         rows = corpus.load(self._arguments.corpus, self._arguments.rows, self._arguments.queries)
-        np.savez(self._truth, **exact(rows))
+        truth = exact(rows)
+        np.savez(self._truth, all=truth["all"], digit=truth["digit"])
         return {**rows.label, "rows_used": len(rows.texts), "queries_used": len(rows.queries)}
 
     def run(self, system: str, phase: str) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def rows_of(name: str, entry: dict[str, Any]) -> list[list[str]]:
     if "failed" in entry:
         return [[f"{name} {entry['version']}", f"failed: {entry['failed'][:60]}", *["-"] * 9]]
     median = entry["median"]
-    lines = []
+    lines: list[list[str]] = []
     for label, figures in median["settings"].items():
         first = not lines
         lines.append(
