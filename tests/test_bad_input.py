@@ -117,7 +117,7 @@ GROUPS = (
                 "Row 0 has length 3",
             ),
             Case(
-                "ss.Vectors([[1.0, 2.0, 3.0]], space, receipts=ss.Receipts(np.zeros(2, int), np.zeros(2, int)))",
+                "ss.Vectors([[1.0, 2.0, 3.0]], space, receipts=ss.Receipts(np.ones(2), np.ones(2)))",
                 "InvalidVectors",
                 "2 receipts came for 1 vectors",
             ),

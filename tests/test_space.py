@@ -37,10 +37,7 @@ def test_the_id_is_pinned_forever():
 
 
 def test_the_id_does_not_depend_on_hash_seeds():
-    code = (
-        "from samespace import Space; "
-        "print(Space('mini', 8, prompts={'query': 'q: ', 'document': 'd: '}).id)"
-    )
+    code = "from samespace import Space; print(Space('mini', 8, prompts={'query': 'q: ', 'document': 'd: '}).id)"
     ids = {
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True

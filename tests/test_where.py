@@ -178,11 +178,7 @@ def test_python_values_that_stand_for_json_ones():
     assert parse({"a": np.int64(3)}) == parse({"a": 3})
     assert parse({"a": {"$gte": np.float32(0.5)}}) == parse({"a": {"$gte": 0.5}})
     assert parse({"a": {"$exists": np.True_}}) == Exists("a")
-    assert (
-        parse({"a": {"$in": np.array([1, 2])}})
-        == parse({"a": {"$in": (1, 2)}})
-        == parse({"a": {"$in": {2, 1}}})
-    )
+    assert parse({"a": {"$in": np.array([1, 2])}}) == parse({"a": {"$in": (1, 2)}}) == parse({"a": {"$in": {2, 1}}})
     assert parse({"a": (1, 2)[0]}).matches({"a": (5, 1)})
 
 
@@ -231,10 +227,7 @@ FIELD_WORDS = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $not"
         ({"a": {}}, f"where.a: expected at least one operator ({FIELD_WORDS}), got none."),
         (
             {"a": {"$or": [1, 2]}},
-            (
-                "where.a.$or: $or joins conditions and stands outside a field; "
-                'write {"$or": [{"a": …}, {"a": …}]}.'
-            ),
+            ('where.a.$or: $or joins conditions and stands outside a field; write {"$or": [{"a": …}, {"a": …}]}.'),
         ),
         ({"$and": []}, "where.$and: $and takes a list of one or more conditions, got [] (list)."),
         ({"$or": {1: 2}}, "where.$or: $or takes a list of one or more conditions, got {1: 2} (dict)."),
@@ -246,8 +239,7 @@ FIELD_WORDS = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $not"
         ({"$not": 3}, 'where.$not: expected a mapping such as {"year": {"$gte": 2024}}, got 3 (int).'),
         (
             {"a": {"$not": 3}},
-            'where.a.$not: $not takes operators such as {"$gt": 3}, got 3 (int). '
-            "For a single value, use $ne.",
+            'where.a.$not: $not takes operators such as {"$gt": 3}, got 3 (int). For a single value, use $ne.',
         ),
         ({"a": {"$gt": True}}, "where.a.$gt: $gt takes a number or a string, got True (bool)."),
         ({"a": {"$lt": None}}, "where.a.$lt: $lt takes a number or a string, got None (NoneType)."),

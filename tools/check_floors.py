@@ -26,6 +26,7 @@ ENTRANCES = {"__init__", "__main__"}  # the public surface and the command may s
 
 
 def floor_of(room: str) -> int:
+    """Tell on which floor a room is."""
     for floor, rooms in FLOORS.items():
         if room in rooms:
             return floor
@@ -51,6 +52,7 @@ def imported_rooms(tree: ast.AST) -> set[str]:
 
 
 def may_import(importer: str, imported: str) -> bool:
+    """Tell whether one room may know another."""
     if importer == imported:
         return True
     high, low = floor_of(importer), floor_of(imported)
@@ -61,6 +63,7 @@ def may_import(importer: str, imported: str) -> bool:
 
 
 def main() -> int:
+    """Print what is wrong; the exit status is 1 if anything is."""
     problems = []
     for path in sorted(ROOT.rglob("*.py")):
         room = path.relative_to(ROOT).parts[0].removesuffix(".py")

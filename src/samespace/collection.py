@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 
@@ -227,11 +227,8 @@ class Collection:
             InvalidInput, InvalidVectors: a row cannot be stored; the message names it.
             StorageFull, CollectionBusy: this batch was not written.
         """
-        if vectors is None and self.encoder is None:
-            raise InvalidInput(
-                f"{self.path} has no encoder, so rows must bring their vectors: add(contents, vectors=Vectors(...)), "
-                "or open it with encoder=."
-            )
+        if vectors is None:
+            self._encoder()
         if progress is not None and not callable(progress):
             raise InvalidInput(f"progress must be a function of the number of rows done, got {progress!r}.")
         size = _ENCODE_BATCH if vectors is None else _STORE_BATCH
@@ -256,9 +253,7 @@ class Collection:
             tokens: list[tuple[int | None, int | None]] = [(None, None)] * len(batch.ids)
             if batch.vectors.receipts is not None:
                 tokens = _tokens(batch.vectors)
-            written = self._store.write(
-                batch.ids, batch.contents, batch.metadata, batch.vectors.comparable, tokens
-            )
+            written = self._store.write(batch.ids, batch.contents, batch.metadata, batch.vectors.comparable, tokens)
             return AddReport(*written, 0, _truncated(tokens))
         known = self._store.find(batch.ids)
         changed = [
@@ -278,7 +273,6 @@ class Collection:
         self, ids: list[str], contents: list[str | None], known: dict[str, StoredRow]
     ) -> tuple[Matrix, list[tuple[int | None, int | None]]]:
         """Vectors and tokens of contents; a content that is stored under its id already keeps its vector."""
-        assert self.encoder is not None  # add() has checked it
         view = self._store.view()
         vectors = np.empty((len(ids), self.space.dimension), np.float32)
         tokens: list[tuple[int | None, int | None]] = [(None, None)] * len(ids)
@@ -291,12 +285,19 @@ class Collection:
             else:
                 fresh.append(row)
         if fresh:
-            made = self.encoder.encode_documents([str(contents[row]) for row in fresh])
+            made = self._encoder().encode_documents([str(contents[row]) for row in fresh])
             self.space.require(made.space, "add what the encoder made")
             vectors[fresh] = made.comparable
             for row, seen in zip(fresh, _tokens(made), strict=True):
                 tokens[row] = seen
         return vectors, tokens
+
+    def _encoder(self) -> Encoder:
+        if self.encoder is None:
+            raise InvalidInput(
+                f"{self.path} has no encoder, so rows and queries must come as Vectors; or open it with encoder=."
+            )
+        return self.encoder
 
     def delete(self, ids: Iterable[str] | None = None, *, where: Where = None) -> int:
         """Delete rows by id, or all that meet a condition, in one durable commit.
@@ -388,9 +389,7 @@ class Collection:
             check_unicode(text, f"Query {row}")
         if mode == "text":
             return list(queries), None
-        if self.encoder is None:
-            raise InvalidInput(f"{self.path} has no encoder, so queries must be Vectors; or open it with encoder=.")
-        made = self.encoder.encode_queries(queries)
+        made = self._encoder().encode_queries(queries)
         self.space.require(made.space, f"search {self.path}")
         return list(queries), made.comparable
 
@@ -504,7 +503,7 @@ class Collection:
         self._searcher.save()
         self._store.close()
 
-    def __enter__(self) -> Collection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

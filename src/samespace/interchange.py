@@ -80,8 +80,10 @@ def export_collection(
     """Write all rows, or those that meet a condition, with their vectors.
 
     Args:
+        collection: to read.
         target: a path that ends in .jsonl or .parquet, or an open text file for JSON lines. A path is
             replaced at the end, when everything is written.
+        where: a filter (:mod:`samespace.where`).
         progress: called with the number of rows just written.
 
     Returns:
@@ -190,16 +192,12 @@ class _Block(NamedTuple):
     total: list[int]
 
 
-def _write_jsonl_file(
-    path: Path, header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None
-) -> int:
+def _write_jsonl_file(path: Path, header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None) -> int:
     with path.open("w", encoding="utf-8") as file:
         return _write_jsonl(file, header, rows, progress)
 
 
-def _write_jsonl(
-    file: IO[str], header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None
-) -> int:
+def _write_jsonl(file: IO[str], header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None) -> int:
     file.write(header.to_json() + "\n")
     written = 0
     while block := list(islice(rows, _BLOCK)):
@@ -243,9 +241,7 @@ def _read_jsonl(path: Path) -> Iterator[_Block]:
                 raise torn
 
 
-def _write_parquet(
-    path: Path, header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None
-) -> int:
+def _write_parquet(path: Path, header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None) -> int:
     arrow, parquet = _arrow()
     schema = arrow.schema(
         [

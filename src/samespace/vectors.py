@@ -61,9 +61,7 @@ class Vectors:
 
     __slots__ = ("_unit", "array", "receipts", "role", "space")
 
-    def __init__(
-        self, array: Any, space: Space, role: Role = "document", *, receipts: Receipts | None = None
-    ) -> None:
+    def __init__(self, array: Any, space: Space, role: Role = "document", *, receipts: Receipts | None = None) -> None:
         if not isinstance(space, Space):
             raise InvalidInput(
                 f"Vectors need the Space they live in, got {type(space).__name__}. "

@@ -110,9 +110,7 @@ class Compare(Leaf):
     field: str
     operator: str
     value: Scalar
-    kind: Kind | None = dataclasses.field(
-        init=False, repr=False
-    )  # compared too: Compare(…, 1) is not Compare(…, True)
+    kind: Kind | None = dataclasses.field(init=False, repr=False)  # compared too: Compare(…, 1) is not Compare(…, True)
     _holds: Callable[[Any, Any], bool] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -230,9 +228,7 @@ def parse(where: Mapping[str, Any] | None) -> Condition | None:
 def _conditions(where: Any, path: str, depth: int) -> Condition:
     """Read a mapping of fields and joining words, all of which must hold."""
     if not isinstance(where, Mapping):
-        raise InvalidFilter(
-            f'{path}: expected a mapping such as {{"year": {{"$gte": 2024}}}}, got {_shown(where)}.'
-        )
+        raise InvalidFilter(f'{path}: expected a mapping such as {{"year": {{"$gte": 2024}}}}, got {_shown(where)}.')
     if not where:
         raise InvalidFilter(f"{path}: an empty mapping has no condition. To match everything, leave it out.")
     if depth > _MAX_DEPTH:
@@ -270,8 +266,7 @@ def _operators(name: str, operators: Any, path: str, depth: int) -> Condition:
     """Read a mapping of operators on the field ``name``, all of which must hold."""
     if not isinstance(operators, Mapping):
         raise InvalidFilter(
-            f'{path}: $not takes operators such as {{"$gt": 3}}, got {_shown(operators)}. '
-            "For a single value, use $ne."
+            f'{path}: $not takes operators such as {{"$gt": 3}}, got {_shown(operators)}. For a single value, use $ne.'
         )
     if not operators:
         raise InvalidFilter(f"{path}: expected at least one operator ({', '.join(_ON_FIELD)}), got none.")
@@ -329,9 +324,7 @@ def _scalar(value: Any, path: str) -> Scalar:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and math.isnan(value):
-        raise InvalidFilter(
-            f"{path}: NaN equals nothing and has no order. Use $exists to find what is missing."
-        )
+        raise InvalidFilter(f"{path}: NaN equals nothing and has no order. Use $exists to find what is missing.")
     if _kind(value) is None:
         hint = " For any of several values, use $in." if isinstance(value, list | tuple | AbstractSet) else ""
         raise InvalidFilter(f"{path}: expected a string, number, boolean or null, got {_shown(value)}.{hint}")

@@ -64,12 +64,12 @@ exec(WORKLOAD)
 
 WRITER = (
     WORKLOAD
-    + '''
+    + """
 notes = ss.open(sys.argv[1], space=SPACE)
 for step in range(int(sys.argv[2]), 10**9):
     perform(notes, step)
     print(step, flush=True)
-'''
+"""
 )
 
 
@@ -122,29 +122,34 @@ def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = shutil.which("mount") and sys.platform == "linux" and os.geteuid() == 0
-    if not mounted or subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, check=False
-    ).returncode:
+    if (
+        not mounted
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, check=False
+        ).returncode
+    ):
         pytest.skip("mounting a small file system needs root on Linux; the file size limit is tested everywhere")
     yield folder
     subprocess.run(["umount", folder], check=True)
 
 
 def fill(notes):
-    state, step = {}, 0
-    with pytest.raises(ss.StorageFull, match="No space left"):
-        while step < 10_000:
-            names = range(step * 300, step * 300 + 300)
-            array = np.array([vector(name, step) for name in names])  # noqa: F821
+    state = {}
+    for step in range(10_000):
+        names = range(step * 300, step * 300 + 300)
+        array = np.array([vector(name, step) for name in names])
+        try:
             notes.add(
                 [f"content {name} version {step}" for name in names],
                 ids=map(str, names),
                 metadata=({"version": step} for _ in names),
                 vectors=ss.Vectors(array, SPACE),
             )
-            state.update(dict.fromkeys(names, step))
-            step += 1
-    return state
+        except ss.StorageFull as error:
+            assert "No space left" in str(error)
+            return state
+        state.update(dict.fromkeys(names, step))
+    raise AssertionError("the disk never filled")
 
 
 def test_a_full_disk_costs_the_batch_and_nothing_else(small_disk):
@@ -171,7 +176,8 @@ def test_a_file_size_limit_costs_the_batch_and_nothing_else(path, tmp_path):
             "    if step >= 3:\n"
             "        try:\n"
             "            for n in range(10_000):\n"
-            "                notes.add([f'full {n}'], ids=[f'full {n}'], vectors=ss.Vectors(vector(n, 0)[None, :], SPACE))\n"
+            "                own = ss.Vectors(vector(n, 0)[None, :], SPACE)\n"
+            "                notes.add([f'full {n}'], ids=[f'full {n}'], vectors=own)\n"
             "                print('full', n, flush=True)\n"
             "        except ss.StorageError:\n"
             "            print('stopped', flush=True); sys.exit(0)\n"

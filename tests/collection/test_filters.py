@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_where import naive
 
 import samespace as ss
 from samespace.testing.strategies import metadata, wheres
+from test_where import naive
 
 SPACE = ss.Space("declared", 8, "cosine")
 

@@ -13,7 +13,7 @@ import samespace as ss
 
 SPACE = ss.Space("declared", 16, "cosine", normalized=True)
 
-PRELUDE = '''
+PRELUDE = """
 import sys
 import numpy as np
 import samespace as ss
@@ -22,14 +22,14 @@ SPACE = ss.Space("declared", 16, "cosine", normalized=True)
 def vectors(names):
     arrays = [np.random.default_rng(name).standard_normal(16) for name in names]
     return ss.Vectors(np.array([a / np.linalg.norm(a) for a in arrays], np.float32), SPACE)
-'''
+"""
 exec(PRELUDE)
 
 # After each commit the writer says up to which row everything is there. A reader is told a number and must find
 # that row at once: what was committed before the question was asked is never missing from the answer.
 WRITER = (
     PRELUDE
-    + '''
+    + """
 notes = ss.open(sys.argv[1])
 for step in range(int(sys.argv[2])):
     names = range(step * 40, step * 40 + 40)
@@ -40,11 +40,11 @@ for step in range(int(sys.argv[2])):
     if step % 60 == 59:
         notes.compact()
     print(step * 40 + 39, flush=True)
-'''
+"""
 )
 READER = (
     PRELUDE
-    + '''
+    + """
 notes = ss.open(sys.argv[1])
 for line in sys.stdin:
     newest = int(line)
@@ -61,7 +61,7 @@ for line in sys.stdin:
             assert notes.count({"n": name}) == 1
             assert notes.search(f"{name}", k=1, mode="text")[0].id == str(name)
     print("ok", flush=True)
-'''
+"""
 )
 
 
@@ -117,12 +117,12 @@ def test_four_search_while_one_writes_without_pause(path):
 
 HOLDER = (
     PRELUDE
-    + '''
+    + """
 notes = ss.open(sys.argv[1])
 with notes._store._transaction():
     print("held", flush=True)
     sys.stdin.readline()
-'''
+"""
 )
 
 
@@ -149,12 +149,12 @@ def test_two_writers_take_turns(path):
     ss.open(path, space=SPACE).close()
     code = (
         PRELUDE
-        + '''
+        + """
 notes = ss.open(sys.argv[1])
 for step in range(60):
     names = [int(sys.argv[2]) * 1000 + step]
     notes.add([f"text {names[0]}"], ids=[str(names[0])], vectors=vectors(names))
-'''
+"""
     )
     writers = [start(code, path, number) for number in range(3)]
     for writer in writers:

@@ -106,9 +106,7 @@ def test_near_duplicates_cost_no_recall(metric, spread):
     # 4 bits cannot tell them apart: reranking the first 40 alone finds as little as a fifth of the best.
     random = np.random.default_rng(0)
     centres = random.standard_normal((3, 64))
-    vectors = (centres[random.integers(0, 3, 6_000)] + spread * random.standard_normal((6_000, 64))).astype(
-        "f4"
-    )
+    vectors = (centres[random.integers(0, 3, 6_000)] + spread * random.standard_normal((6_000, 64))).astype("f4")
     queries = vectors[:20] + np.float32(spread) * random.standard_normal((20, 64)).astype("f4")
     if metric == "cosine":
         vectors, queries = unit(vectors), unit(queries)

@@ -259,11 +259,7 @@ class ScanIndex(Index):
     @property
     def memory(self) -> int:
         state = self._state
-        return (
-            0
-            if state.codes is None or state.frame is None
-            else len(state.vectors) * (state.frame.width // 2 + 4)
-        )
+        return 0 if state.codes is None or state.frame is None else len(state.vectors) * (state.frame.width // 2 + 4)
 
     def _kind(self) -> dict[str, Any]:
         return {

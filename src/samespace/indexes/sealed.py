@@ -76,9 +76,7 @@ def read(path: Path) -> tuple[dict[str, Any], memoryview]:
     header: dict[str, Any] = json.loads(bytes(text))
     seal = header.pop("payload")
     if len(payload) != seal["bytes"]:
-        raise CollectionCorrupt(
-            f"{path} holds {len(payload):,} bytes of an index of {seal['bytes']:,}. {REMEDY}"
-        )
+        raise CollectionCorrupt(f"{path} holds {len(payload):,} bytes of an index of {seal['bytes']:,}. {REMEDY}")
     if hashlib.sha256(payload).hexdigest() != seal["sha256"]:
         raise CollectionCorrupt(f"The content of {path} is not what was written. {REMEDY}")
     return header, payload

@@ -200,7 +200,7 @@ class LocalStore:
         """The rows in these slots, in the order asked; those that are gone are left out."""
         # Bound values keep the statement's text, so that SQLite parses it once and not for every search.
         marks = ",".join("?" * len(slots))
-        found = {row.slot: row for row in self._rows(f"SELECT {_ROW} FROM rows WHERE slot IN ({marks})", slots)}
+        found = {row.slot: row for row in self._rows(f"SELECT {_ROW} FROM rows WHERE slot IN ({marks})", slots)}  # noqa: S608
         return [found[slot] for slot in slots if slot in found]
 
     def find(self, ids: Sequence[str]) -> dict[str, StoredRow]:
@@ -265,6 +265,7 @@ class LocalStore:
 
         Args:
             ids: no id twice.
+            contents: one a row.
             metadata: JSON text of an object, one a row.
             vectors: comparable, float32 of shape (n, dimension).
             tokens: tokens seen and tokens in all.
@@ -361,7 +362,7 @@ class LocalStore:
             )[0][0]
             inside = self._read("SELECT count(*) FROM rows")[0][0] - outside
             if outside or inside != view.count:
-                problems.append(f"catalogue: {inside} rows in its slots and {outside} outside, the log says {view.count}")
+                problems.append(f"catalogue: {inside} rows in its slots, {outside} outside; the log says {view.count}")
             entries = self._read("SELECT sequence, first_slot, end_slot, checksum FROM log ORDER BY sequence")
         for sequence, start, stop, crc in entries:
             part = view.vectors[start - view.first_slot : stop - view.first_slot]

@@ -24,9 +24,7 @@ _metrics = pytest.mark.parametrize("metric", _METRICS)
 _dimensions = pytest.mark.parametrize("dimension", [2, 3, 7, 8, 100, 384])
 
 
-def clustered(
-    n: int, dimension: int, metric: Metric, seed: int = 0
-) -> tuple[Matrix, Matrix, NDArray[np.int64]]:
+def clustered(n: int, dimension: int, metric: Metric, seed: int = 0) -> tuple[Matrix, Matrix, NDArray[np.int64]]:
     """Make vectors around a few centres, with lengths that differ tenfold where lengths count.
 
     Returns:
@@ -43,9 +41,7 @@ def clustered(
     return vectors.astype(np.float32), queries.astype(np.float32), of
 
 
-def oracle(
-    queries: Matrix, vectors: Matrix, k: int, metric: Metric, allowed: Mask | None = None
-) -> Neighbours:
+def oracle(queries: Matrix, vectors: Matrix, k: int, metric: Metric, allowed: Mask | None = None) -> Neighbours:
     """Answer a search slowly and plainly."""
     positions = np.arange(len(vectors)) if allowed is None else np.flatnonzero(allowed)
     rows = vectors[positions].astype(np.float64)
@@ -127,9 +123,7 @@ class IndexContract:
     @pytest.mark.parametrize("dimension", [3, 100])
     @pytest.mark.parametrize("part", [0.9, 0.5, 0.1, 0.02, 0.005])
     @pytest.mark.parametrize("by", ["chance", "cluster"])
-    def test_only_allowed_positions_are_found(
-        self, metric: Metric, dimension: int, part: float, by: str
-    ) -> None:
+    def test_only_allowed_positions_are_found(self, metric: Metric, dimension: int, part: float, by: str) -> None:
         vectors, queries, of = clustered(self.size, dimension, metric)
         order = np.random.default_rng(2).permutation(self.size) if by == "chance" else np.argsort(of)
         allowed = np.zeros(self.size, bool)
