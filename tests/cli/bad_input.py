@@ -80,9 +80,7 @@ CASES = (
     Case("index talks.csv --into new.ss --text body", 3, "talks.csv has no column 'body'"),
     Case("index talks.csv --into new.ss --text abstract --id isbn", 3, "talks.csv has no column 'isbn'"),
     Case("index torn.csv --into new.ss --text abstract", 3, "torn.csv, line 3"),
-    Case(
-        "index blank.csv --into new.ss --text abstract", 3, "blank.csv, line 2: expected a text in 'abstract'"
-    ),
+    Case("index blank.csv --into new.ss --text abstract", 3, "blank.csv, line 2: expected a text in 'abstract'"),
     Case("index torn.jsonl --into new.ss --text abstract", 3, "torn.jsonl, line 2 is not JSON"),
     Case("index picture.png --into new.ss", 1, "picture.png"),
     Case("info talks.csv", 3, "talks.csv is a file"),

@@ -37,9 +37,7 @@ def exit_codes() -> str:
     """The exit codes as a table of Markdown."""
     from samespace.cli.exits import MEANINGS
 
-    rows = "".join(
-        f"| {code} | {meaning.replace('|', chr(92) + '|')} |\n" for code, meaning in MEANINGS.items()
-    )
+    rows = "".join(f"| {code} | {meaning.replace('|', chr(92) + '|')} |\n" for code, meaning in MEANINGS.items())
     return f"| code | meaning |\n|---|---|\n{rows}"
 
 

@@ -64,9 +64,7 @@ def test_json(run, library):
 def test_an_interrupted_first_run_goes_on(run, library, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(samespace.cli.intake, "_BATCH", 1)
-        patch.setattr(
-            CharacterEncoder, "encode_documents", failing_after(CharacterEncoder.encode_documents, 2)
-        )
+        patch.setattr(CharacterEncoder, "encode_documents", failing_after(CharacterEncoder.encode_documents, 2))
         done = demo(run, "gzip")
     assert done.code == 130
     assert "2 of 3 passages are in" in done.err

@@ -74,14 +74,8 @@ def test_passages_know_their_place(index, run, docs):
     assert (report["added"], report["files"], report["removed"]) == (4, 2, 0)
     assert [entry["path"] for entry in report["skipped"]] == ["docs/logo.png"]
     (found,) = run("search", "n.ss", "## Install Type one command.", "-k", 1, "--json").json
-    assert (
-        found["metadata"] | {"path": "docs/guide.md", "line": 5, "heading": "Guide > Install"}
-        == found["metadata"]
-    )
-    assert (
-        "docs/guide.md:5  Guide > Install"
-        in run("search", "n.ss", "## Install Type one command.", "-k", 1).out
-    )
+    assert found["metadata"] | {"path": "docs/guide.md", "line": 5, "heading": "Guide > Install"} == found["metadata"]
+    assert "docs/guide.md:5  Guide > Install" in run("search", "n.ss", "## Install Type one command.", "-k", 1).out
 
 
 def test_a_second_run_reads_nothing_again(index, docs, encoded):
@@ -186,9 +180,7 @@ def test_what_people_read(run, docs):
     assert done.out.startswith("n.ss: 4 added. 4 passages of 2 files in ")
     assert "note: skipped 1 file\n" in done.err
     assert "docs/logo.png: " in done.err
-    assert run("index", "docs", "--into", "n.ss").out.startswith(
-        "n.ss: 0 added, 4 unchanged. 4 passages of 2 files"
-    )
+    assert run("index", "docs", "--into", "n.ss").out.startswith("n.ss: 0 added, 4 unchanged. 4 passages of 2 files")
 
 
 def test_an_empty_folder(run, tmp_path):

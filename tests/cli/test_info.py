@@ -24,9 +24,7 @@ def test_info_for_programs(run, notes):
 def test_info_shows_what_is_truncated_and_what_is_dead(run, notes):
     with open_collection("notes.ss") as rows:
         rows.delete(["a"])
-    assert "1 dead slot ('samespace compact' gives them back)" in " ".join(
-        run("info", "notes.ss").out.split()
-    )
+    assert "1 dead slot ('samespace compact' gives them back)" in " ".join(run("info", "notes.ss").out.split())
 
 
 def test_compact(run, notes):

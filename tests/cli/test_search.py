@@ -79,9 +79,7 @@ def test_words_of_the_query_are_lit_in_colour_only():
 
 
 def test_control_characters_cannot_reach_the_terminal():
-    out = shown(
-        [Hit("x\x1b[2J", 0.5, "evil \x1b]0;title\x07 text\r\nnext\x9b5n", {"path": "p\x1b[1m", "line": 1})]
-    )
+    out = shown([Hit("x\x1b[2J", 0.5, "evil \x1b]0;title\x07 text\r\nnext\x9b5n", {"path": "p\x1b[1m", "line": 1})])
     assert "\x1b" not in out
     assert "\x07" not in out
     assert "\x9b" not in out
@@ -105,6 +103,24 @@ def test_another_window_than_the_beginning_must_be_much_better():
     assert _best_window([1, 0, 0, 1, 1], 2) == 0
     assert _best_window([1, 0, 0, 2, 1], 2) == 3
     assert _best_window([0, 0, 1, 0, 1], 2) == 1
+
+
+def test_filled_paragraphs_are_filled_again_to_the_terminal():
+    content = (
+        "A paragraph that somebody has filled to a width of some seventy characters\n"
+        "or so goes on here, and is ragged if it is only broken once more at sixty.\n"
+        "- a list stays\n- a list"
+    )
+    lines = [line.strip() for line in shown([Hit("x", 0.5, content, {})], "?").splitlines()[1:]]
+    assert lines == [
+        "A paragraph that somebody has filled to a width of some",
+        "seventy characters or so goes on here, and is ragged if",
+        "it is only broken once more at sixty.",
+        "- a list stays",
+        "- a list",
+    ]
+    code = "    first_value = a_function_with_a_name(that, has, many, arguments)\n        + more\n    return 1"
+    assert "+ more\n" in shown([Hit("x", 0.5, code, {})], width=50)
 
 
 def test_wide_characters_are_wrapped_by_their_width():

@@ -81,9 +81,7 @@ def _version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> No
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Try 'samespace demo' first. Every command has its own --help.",
 )
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
-)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def _commands() -> None:
     """Search text by meaning, in collections that live on your disk."""
 

@@ -82,9 +82,7 @@ def demo_command(
             output.note(f"{len(rows):,} passages in {path}, ready in {seconds:.1f} s")
         answers = [_ask(rows, text, k or (5 if query else 2)) for text in ([query] if query else _QUERIES)]
     if as_json:
-        output.document(
-            [answer | {"hits": [output.hit_dict(h) for h in answer["hits"]]} for answer in answers]
-        )
+        output.document([answer | {"hits": [output.hit_dict(h) for h in answer["hits"]]} for answer in answers])
     else:
         from samespace.cli.hits import LINES
 
@@ -98,9 +96,7 @@ def cache_folder() -> Path:
     if chosen := os.environ.get("SAMESPACE_CACHE"):
         return Path(chosen)
     if sys.platform == "win32":
-        return (
-            Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "samespace" / "Cache"
-        )
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "samespace" / "Cache"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "samespace"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "samespace"
@@ -116,9 +112,7 @@ def _ready(path: Path, encoder: Encoder, *, quiet: bool) -> Collection:
     label = path.with_name(f"{path.name}.json")
     made = _read(label) if path.exists() else None
     if made is None and path.exists():
-        raise InvalidInput(
-            f"{path} is there, and 'samespace demo' did not make it. Name another with --into."
-        )
+        raise InvalidInput(f"{path} is there, and 'samespace demo' did not make it. Name another with --into.")
     if made == wanted:
         return open_collection(path, encoder, create=False)
     if made is not None and made.space != wanted.space:
@@ -180,8 +174,6 @@ def _show(answers: list[dict[str, Any]], *, lines: int) -> None:
     for number, answer in enumerate(answers):
         if number:
             console.print()
-        title = Text.assemble(
-            (output.clean(answer["query"]), "bold"), (f"  {answer['milliseconds']:.0f} ms", "dim")
-        )
+        title = Text.assemble((output.clean(answer["query"]), "bold"), (f"  {answer['milliseconds']:.0f} ms", "dim"))
         console.print(title)
         show_hits(console, answer["query"], answer["hits"], lines=lines)

@@ -32,7 +32,7 @@ BROKEN_PIPE = 141
 BUG = 70
 
 
-class Interrupted(Exception):  # noqa: N818  Ctrl-C is no error
+class Interrupted(Exception):
     """Ctrl-C, with a sentence on what was kept and how to go on."""
 
 

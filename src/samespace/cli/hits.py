@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +49,7 @@ def show_hits(
     margin = " " * indent
     for rank, (hit, score) in enumerate(zip(hits, scores, strict=True), 1):
         where, part_of = place(hit.id, hit.metadata)
-        title = Text.assemble(
-            (f"{rank:>{indent - 2}}  ", "dim"), (score, "cyan"), "  ", (clean(where), "bold green")
-        )
+        title = Text.assemble((f"{rank:>{indent - 2}}  ", "dim"), (score, "cyan"), "  ", (clean(where), "bold green"))
         if part_of:
             title.append(f"  {clean(part_of)}", "dim")
         if rank > 1:
@@ -98,10 +96,11 @@ def _passage(
 
     if not content or not content.strip():
         return [Text("(no text)", "dim italic")]
-    text = Text(dedent(clean(content)).strip("\n").rstrip())
+    width = max(width, 20)
+    text = Text(_refilled(dedent(clean(content)).strip("\n").rstrip(), width))
     if words:
         text.highlight_regex(words, "bold yellow")
-    lines = list(text.wrap(console, max(width, 20)))
+    lines = list(text.wrap(console, width))
     for line in lines:
         line.rstrip()
     if most is None or len(lines) <= most:
@@ -113,6 +112,26 @@ def _passage(
     before = [Text("…", "dim")] if start else []
     after = [Text("…", "dim")] if start + most < len(lines) else []
     return [*before, *lines[start : start + most], *after]
+
+
+def _refilled(text: str, width: int) -> str:
+    """Join the lines of paragraphs that were filled to more than ``width``, which would break raggedly.
+
+    Two lines are joined where the second goes on in the middle of a sentence: it begins with a small letter, at
+    the same indent, below a line that was nearly full. Code and lists seldom look so.
+    """
+    lines = text.split("\n")
+    longest = max(map(len, lines))
+    if longest <= width:
+        return text
+    filled = lines[:1]
+    for above, line in pairwise(lines):
+        same_indent = len(line) - len(line.lstrip()) == len(above) - len(above.lstrip())
+        if line.lstrip()[:1].islower() and same_indent and len(above) > 0.75 * min(longest, 120):
+            filled[-1] += " " + line.lstrip()
+        else:
+            filled.append(line)
+    return "\n".join(filled)
 
 
 def _best_window(weights: Sequence[int], length: int) -> int:

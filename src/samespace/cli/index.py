@@ -35,12 +35,8 @@ _SHOWN_SKIPS = 10
 @click.option("--into", required=True, metavar="COLLECTION", help="The collection; made if it is not there.")
 @options.encoder
 @click.option("--text", metavar="COLUMN", help="Of a table: the column to embed.")
-@click.option(
-    "--id", "id_", metavar="COLUMN", help="Of a table: the column of ids; made from the texts if left out."
-)
-@click.option(
-    "--metadata", metavar="COLUMNS", help="Of a table: columns to keep beside the text, with commas between."
-)
+@click.option("--id", "id_", metavar="COLUMN", help="Of a table: the column of ids; made from the texts if left out.")
+@click.option("--metadata", metavar="COLUMNS", help="Of a table: columns to keep beside the text, with commas between.")
 @click.option("--sync", is_flag=True, help="Also delete rows that these PATHS gave once and do not give now.")
 @options.threads
 @options.as_json
@@ -93,9 +89,7 @@ def _columns(text: str | None, id_: str | None, metadata: str | None) -> Columns
 
     names = [name.strip() for name in (metadata or "").split(",") if name.strip()]
     if "path" in names:
-        raise click.UsageError(
-            "The metadata 'path' is the file that a row came from; no column can be kept as it."
-        )
+        raise click.UsageError("The metadata 'path' is the file that a row came from; no column can be kept as it.")
     return Columns(text, id_, names)
 
 
@@ -117,7 +111,7 @@ def _show(into: str, inputs: Inputs, tally: Tally, removed: int, left: int, seco
     counts = {"added": tally.added, "updated": tally.replaced, "unchanged": unchanged, "removed": removed}
     said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count or what == "added")
     passages = output.plural(tally.added + tally.replaced + unchanged, "passage")
-    rate = f", {tally.done / seconds:,.0f}/s" if tally.added and seconds > 1 else ""
+    rate = f", {tally.done / seconds:,.0f}/s" if tally.added == tally.done and seconds > 1 else ""
     files = output.plural(inputs.files, "file")
     click.echo(f"{into}: {said}. {passages} of {files} in {seconds:.1f} s{rate}.")
     if tally.truncated:
@@ -127,9 +121,7 @@ def _show(into: str, inputs: Inputs, tally: Tally, removed: int, left: int, seco
             kind="warning",
         )
     if left:
-        output.note(
-            f"{output.plural(left, 'row is', 'rows are')} no longer in these files; --sync deletes them"
-        )
+        output.note(f"{output.plural(left, 'row is', 'rows are')} no longer in these files; --sync deletes them")
     if inputs.skipped:
         lines = [f"{path}: {reason}" for path, reason in inputs.skipped[:_SHOWN_SKIPS]]
         if len(inputs.skipped) > _SHOWN_SKIPS:

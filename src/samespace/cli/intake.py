@@ -49,9 +49,7 @@ class Tally:
         return self.added + self.replaced + self.unchanged
 
 
-def take_in(
-    collection: Collection, passages: Iterable[Passage | Record], *, label: str, quiet: bool = False
-) -> Tally:
+def take_in(collection: Collection, passages: Iterable[Passage | Record], *, label: str, quiet: bool = False) -> Tally:
     """Add passages, showing progress.
 
     Raises:

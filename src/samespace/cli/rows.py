@@ -102,9 +102,7 @@ def _show(rows: Sequence[Row]) -> None:
         if number:
             console.print()
         console.print(Text(output.clean(row.id), "bold green"))
-        facts = {
-            name: value if isinstance(value, str) else repr(value) for name, value in row.metadata.items()
-        }
+        facts = {name: value if isinstance(value, str) else repr(value) for name, value in row.metadata.items()}
         if row.truncated:
             facts["truncated"] = f"the encoder read {row.tokens_seen:,} of {row.tokens_total:,} tokens"
         if facts:

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 )
 @options.collection
 @click.argument("query")
-@click.option(
-    "-k", type=click.IntRange(min=1), metavar="N", default=10, show_default=True, help="How many hits."
-)
+@click.option("-k", type=click.IntRange(min=1), metavar="N", default=10, show_default=True, help="How many hits.")
 @options.where
 @click.option(
     "--mode",
