@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import samespace as ss
+from samespace.stores import columns
 from samespace.testing.strategies import metadata, wheres
 from test_where import naive
 
@@ -53,6 +54,17 @@ def filtered(tmp_path_factory):
 def test_ten_thousand_random_trees_select_the_same_rows(filtered, where):
     notes, rows = filtered
     assert list(notes.ids(where)) == [name for name, row in rows.items() if naive(where, row)]
+
+
+@settings(max_examples=1_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(wheres())
+def test_looking_up_in_sorted_values_selects_the_same_rows(filtered, where):
+    notes, rows = filtered
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "_MANY", 0)
+        notes._store._masks.clear()
+        assert list(notes.ids(where)) == [name for name, row in rows.items() if naive(where, row)]
+        notes._store._masks.clear()
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

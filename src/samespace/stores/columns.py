@@ -10,17 +10,41 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samespace.where import Condition, Leaf
+from samespace.where import Compare, Condition, Leaf
 
 __all__ = ["Columns"]
 
 _MISSING = 0  # the code of a row that has no such field
+_MANY = 256  # distinct values from which a comparison is looked up in sorted values, and not tested on each
 _PLAIN_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_ .-]*")  # what SQLite's JSON paths can quote
+
+
+_ORDERED: dict[type, type] = {int: float, float: float, str: str}  # kinds of values, and who stands for each
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """The distinct values of one kind in order, their codes, and the codes of lists, which may hold any kind."""
+
+    count: int
+    values: list[Any]
+    codes: NDArray[np.int64]
+    lists: list[int]
+
+    @classmethod
+    def of(cls, values: list[Any], kind: type) -> _Sorted:
+        chosen = [code for code, value in enumerate(values) if _ORDERED.get(type(value)) is kind]
+        chosen.sort(key=values.__getitem__)
+        lists = [code for code, value in enumerate(values) if isinstance(value, list)]
+        return cls(len(values), [values[code] for code in chosen], np.array(chosen, np.int64), lists)
 
 
 class _Column:
@@ -29,6 +53,7 @@ class _Column:
         self.codes: NDArray[np.int32] = np.empty(0, np.int32)
         self.values: list[Any] = [None]
         self.lookup: dict[str | None, int] = {None: _MISSING}
+        self._sorted: dict[type, _Sorted] = {}
 
     def extend(self, connection: sqlite3.Connection, first_slot: int, count: int) -> None:
         """Read the rows from where the column ends to ``count`` positions."""
@@ -64,11 +89,35 @@ class _Column:
         return code
 
     def mask(self, leaf: Leaf, count: int) -> NDArray[np.bool_]:
-        passes = np.fromiter(
-            (leaf.test(value, code != _MISSING) for code, value in enumerate(self.values)), np.bool_, len(self.values)
-        )
+        if isinstance(leaf, Compare) and type(leaf.value) in _ORDERED and len(self.values) > _MANY:
+            passes = self._compare(leaf)
+        else:
+            passes = self._test(leaf, range(len(self.values)))
         mask: NDArray[np.bool_] = passes[self.codes[:count]]
         return mask
+
+    def _test(self, leaf: Leaf, codes: Iterable[int]) -> NDArray[np.bool_]:
+        passes = np.zeros(len(self.values), np.bool_)
+        passes[[code for code in codes if leaf.test(self.values[code], code != _MISSING)]] = True
+        return passes
+
+    def _compare(self, leaf: Compare) -> NDArray[np.bool_]:
+        """What compares so with one value is a stretch of the sorted values, and perhaps some lists."""
+        kind = _ORDERED[type(leaf.value)]
+        known = self._sorted.get(kind)
+        if known is None or known.count != len(self.values):
+            known = self._sorted[kind] = _Sorted.of(self.values, kind)
+        passes = self._test(leaf, known.lists)
+        first, last = bisect_left(known.values, leaf.value), bisect_right(known.values, leaf.value)
+        stretch = {
+            "$eq": slice(first, last),
+            "$lt": slice(first),
+            "$lte": slice(last),
+            "$gt": slice(last, None),
+            "$gte": slice(first, None),
+        }[leaf.operator]
+        passes[known.codes[stretch]] = True
+        return passes
 
 
 class Columns:
