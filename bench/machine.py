@@ -75,8 +75,12 @@ class MemoryWatch:
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
+        self.figures = self.so_far()
+
+    def so_far(self) -> dict[str, int]:
+        """What :attr:`figures` would be if the block ended now."""
         self._look()
-        self.figures = {name: self._peak[name] - value for name, value in self._before.items()}
+        return {name: self._peak[name] - value for name, value in self._before.items()}
 
 
 def _memory() -> dict[str, int]:
@@ -86,8 +90,7 @@ def _memory() -> dict[str, int]:
         return {"resident": peak, "private": peak}
     fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
     return {
-        name: int(fields[field].split()[0]) * 1024
-        for name, field in (("resident", "VmRSS"), ("private", "RssAnon"))
+        name: int(fields[field].split()[0]) * 1024 for name, field in (("resident", "VmRSS"), ("private", "RssAnon"))
     }
 
 
