@@ -1,9 +1,12 @@
 import codecs
+import html
 import io
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from samespace.errors import InvalidInput, MissingExtra
 from samespace.sources import markdown, pdf, plain, python_code, rst, webpage
@@ -63,9 +66,7 @@ def test_markdown_front_matter_names_the_document():
 
 @pytest.mark.parametrize("text", ["---\n", "---", "#", "#\n", "```", "- a\n---\n", "=\n=\n", "\n---\n---"])
 def test_markdown_that_is_barely_there(text):
-    assert "".join("".join(block.text.split()) for block in markdown.read(text).blocks) == "".join(
-        text.split()
-    )
+    assert "".join("".join(block.text.split()) for block in markdown.read(text).blocks) == "".join(text.split())
 
 
 def test_markdown_rule_under_a_list_is_no_heading():
@@ -138,7 +139,7 @@ def test_html_gives_what_a_reader_sees_and_its_lines():
 
 
 @pytest.mark.parametrize(
-    ("html", "expected"),
+    ("source", "expected"),
     [
         ("<p>one<p>two", ["one", "two"]),
         ("<div><b>bold</div>after", ["bold", "after"]),
@@ -154,8 +155,8 @@ def test_html_gives_what_a_reader_sees_and_its_lines():
         ("<svg/><p>x", ["x"]),
     ],
 )
-def test_html_that_is_broken(html, expected):
-    blocks = [block.text for block in webpage.read(html).blocks]
+def test_html_that_is_broken(source, expected):
+    blocks = [block.text for block in webpage.read(source).blocks]
     assert expected is None or blocks == expected
 
 
@@ -331,3 +332,33 @@ def test_every_suffix_has_one_kind():
     assert kind_of(Path("A.MD")).name == "Markdown"
     assert kind_of(Path("LICENSE")).name == "plain text"
     assert kind_of(Path("x.rs")).name == kind_of(Path("Makefile")).name == "text"
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["p", "div", "h2", "b", "li", "pre", "td", "br", "script", "nav", "ul", "a"]),
+            st.text("ab &<\n\u00e9.", max_size=12),
+            st.booleans(),
+        ),
+        max_size=30,
+    )
+)
+def test_html_loses_nothing_that_is_seen_and_its_lines_are_right(parts):
+    page, seen = [], []
+    for tag, text, closed in parts:
+        closed = closed or tag in {"script", "nav"}
+        shown = text if tag != "script" else text.replace("<", "").replace("&", "")
+        body = html.escape(shown) if tag != "script" else shown
+        page.append(f"<{tag} class='x\ny'>{body}" + (f"</{tag}>" if closed else ""))
+        if tag not in {"script", "nav"}:
+            seen.append(shown)
+    source = "".join(page)
+    blocks = webpage.read(source).blocks
+    assert "".join("".join(block.text for block in blocks).split()) == "".join("".join(seen).split())
+    rows = [html.unescape(row) for row in source.split("\n")]
+    for block in blocks:
+        for text, line in zip(block.text.split("\n"), block.lines, strict=True):
+            first = text.split()[:1]
+            assert not first or first[0][0] in rows[line - 1]

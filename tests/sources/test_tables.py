@@ -107,9 +107,7 @@ def test_csv_with_a_torn_character_far_in(tmp_path):
 
 @given(
     st.lists(
-        st.tuples(
-            st.text("a,\"'\n;\t |é", min_size=1).filter(str.strip), st.integers(-(2**63) + 1, 2**63 - 1)
-        ),
+        st.tuples(st.text("a,\"'\n;\t |é", min_size=1).filter(str.strip), st.integers(-(2**63) + 1, 2**63 - 1)),
         max_size=8,
     )
 )
@@ -119,9 +117,7 @@ def test_csv_round_trip(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("csv") / "t.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "n"), *rows])
-    read = [
-        (record.content, record.metadata["n"]) for record in read_table(path, Columns("text", None, ["n"]))
-    ]
+    read = [(record.content, record.metadata["n"]) for record in read_table(path, Columns("text", None, ["n"]))]
     assert read == rows
 
 
@@ -130,9 +126,7 @@ def test_csv_round_trip(tmp_path_factory, rows):
 
 def test_jsonl_keeps_types(tmp_path):
     row = {"id": 7, "text": "Hello", "n": 1.5, "tag": {"a": [1, None, "x"]}, "other": 1}
-    content = (
-        f'{json.dumps(row)}\n\n{{"id": "b", "text": "x", "n": NaN, "tag": null}}\n{{"id": "c", "text": "y"}}'
-    )
+    content = f'{json.dumps(row)}\n\n{{"id": "b", "text": "x", "n": NaN, "tag": null}}\n{{"id": "c", "text": "y"}}'
     assert read(tmp_path, "t.jsonl", content) == [
         Record("7", "Hello", {"n": 1.5, "tag": {"a": [1, None, "x"]}}),
         Record("b", "x", {}),
@@ -237,9 +231,7 @@ def test_parquet_without_its_extra(tmp_path, monkeypatch):
 
 
 def test_a_table_that_is_none(tmp_path):
-    with pytest.raises(
-        InvalidInput, match=r"ends in \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet; got .*x\.txt"
-    ):
+    with pytest.raises(InvalidInput, match=r"ends in \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet; got .*x\.txt"):
         read_table(tmp_path / "x.txt", ALL)
     with pytest.raises(NotFound, match=r"no file .*x\.csv"):
         read_table(tmp_path / "x.csv", ALL)
