@@ -40,6 +40,12 @@ def test_pipes(run, notes):
     assert (done.code, done.out) == (0, "copy.ss: 3 added, 0 replaced.\n")
 
 
+def test_an_error_in_standard_input_names_it(run):
+    done = run("import", "-", "--into", "copy.ss", stdin='{"id": "a"}\n')
+    assert done.code == 3
+    assert done.err.startswith("error: <stdin> does not begin with samespace's header")
+
+
 def test_a_new_collection_takes_the_encoder_of_the_file_if_the_catalogue_has_it(run):
     pytest.importorskip("wordllama")
     with open_collection("w.ss", "wordllama") as rows:

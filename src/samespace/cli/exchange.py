@@ -14,6 +14,7 @@ import click
 from samespace.cli import options, output
 from samespace.cli.exits import Interrupted
 from samespace.cli.progress import progress
+from samespace.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,7 +93,10 @@ def _file(name: str) -> Iterator[Path]:
         path = Path(folder, "standard-input.jsonl")
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
-        yield path
+        try:
+            yield path
+        except InvalidInput as error:
+            raise InvalidInput(str(error).replace(str(path), "<stdin>")) from error
 
 
 def _collection(into: str, path: Path, encoder: str | None) -> Collection:

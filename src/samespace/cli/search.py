@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from samespace.cli import options, output
 from samespace.cli.exits import INCOMPLETE
-from samespace.errors import InvalidInput
+from samespace.errors import InvalidInput, SamespaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from samespace.collection import Collection
 
 
 @click.command(
@@ -65,7 +69,8 @@ def search_command(
             raise InvalidInput(
                 f"{collection} has no encoder to make a vector of the query; --mode text searches by words."
             )
-        hits = rows.search(query, k, where=where, mode=mode, min_score=min_score)
+        with _index_loading(rows):
+            hits = rows.search(query, k, where=where, mode=mode, min_score=min_score)
     if as_json:
         output.document([output.hit_dict(hit) for hit in hits])
     elif hits:
@@ -76,3 +81,20 @@ def search_command(
     else:
         output.note("nothing found")
     return 0 if hits else INCOMPLETE
+
+
+@contextmanager
+def _index_loading(rows: Collection) -> Iterator[None]:
+    """Load the index in a thread while the body loads the encoder: both mostly wait for something else."""
+
+    def load() -> None:
+        # What is wrong with the index or the store, the search meets too, and says it.
+        with suppress(SamespaceError):
+            rows.info()
+
+    thread = threading.Thread(target=load, name="load-index")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
