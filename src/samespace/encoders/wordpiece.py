@@ -28,16 +28,17 @@ class WordPiece:
         ids = {token: number for number, token in enumerate(vocabulary.decode().splitlines())}
         self._tokenizer = Tokenizer(
             models.WordPiece(
-                ids, unk_token="[UNK]", continuing_subword_prefix="##", max_input_chars_per_word=100
+                ids,
+                unk_token="[UNK]",  # noqa: S106 (no password)
+                continuing_subword_prefix="##",
+                max_input_chars_per_word=100,
             )
         )
         self._tokenizer.normalizer = normalizers.BertNormalizer(
             clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=True
         )
         self._tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        self._tokenizer.post_processor = processors.BertProcessing(
-            ("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"])
-        )
+        self._tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
         self._tokenizer.add_special_tokens(list(_SPECIAL))
         self._parallel = parallel
 
