@@ -24,7 +24,7 @@ import numpy as np
 
 import corpus
 from machine import ONE_THREAD, describe, environment, keep, publish, table
-from rivals import MODULES
+from rivals import SYSTEMS
 
 _K = 10
 _BLOCK = 100  # queries compared at once
@@ -140,9 +140,7 @@ def best_of(name: str, entry: dict[str, Any]) -> list[str]:
     settings = [each for each in entry["median"]["settings"].items() if "where" not in each[0]]
     good = [each for each in settings if each[1]["recall"] >= _GOOD]
     label, figures = (
-        max(good, key=lambda each: each[1]["per_second"])
-        if good
-        else max(settings, key=lambda each: each[1]["recall"])
+        max(good, key=lambda each: each[1]["per_second"]) if good else max(settings, key=lambda each: each[1]["recall"])
     )
     return [
         f"{name} {entry['version']}",
@@ -192,19 +190,15 @@ BEST = ["system", "settings", "add s", "queries/s", "recall@10", "disk MiB"]
 
 def main() -> None:
     """Run the rounds, print the table, keep the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--python", default=sys.executable, help="the Python that has the rivals installed")
     parser.add_argument("--rows", type=int, help="of the corpus; all by default")
     parser.add_argument("--queries", type=int, help="of the corpus; all by default")
     parser.add_argument("--rounds", type=int, default=3, help="of building")
     parser.add_argument("--searches", type=int, default=2, help="of searching in each round")
-    parser.add_argument("--only", nargs="+", choices=MODULES, default=list(MODULES))
-    parser.add_argument(
-        "--work", type=Path, help="a folder for the systems' files; by default the system's own"
-    )
+    parser.add_argument("--only", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--work", type=Path, help="a folder for the systems' files; by default the system's own")
     parser.add_argument("--keep-as", default="systems", help="name of the result file; '' keeps none")
     arguments = parser.parse_args()
     arguments.corpus = arguments.corpus.resolve()

@@ -16,7 +16,7 @@ import numpy as np
 
 import corpus
 from machine import folder_bytes, peak_memory
-from rivals import MODULES
+from rivals import SYSTEMS
 from rivals.system import Setting, System
 
 K = 10
@@ -67,9 +67,7 @@ def search(system: type[System], arguments: argparse.Namespace) -> dict[str, Any
     return figures
 
 
-def _measure(
-    opened: System, setting: Setting, queries: np.ndarray, truth: np.ndarray | None
-) -> dict[str, Any]:
+def _measure(opened: System, setting: Setting, queries: np.ndarray, truth: np.ndarray | None) -> dict[str, Any]:
     opened.prepare(**setting.arguments)
     for query in queries[:_WARM_UP]:
         opened.search(query, K, **setting.arguments)
@@ -95,7 +93,7 @@ def _measure(
 def main() -> None:
     """Read the command line, run the phase and write its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("system", choices=MODULES)
+    parser.add_argument("system", choices=SYSTEMS)
     parser.add_argument("phase", choices=("version", "build", "search"))
     for name in ("--corpus", "--folder", "--truth", "--out"):
         parser.add_argument(name, type=Path)
@@ -107,7 +105,8 @@ def main() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     logging.disable(logging.WARNING)
     try:
-        system: type[System] = import_module(MODULES[arguments.system]).SYSTEM
+        module, name = SYSTEMS[arguments.system]
+        system: type[System] = getattr(import_module(module), name)
     except ImportError as error:
         figures: dict[str, Any] = {"missing": str(error)}
     else:

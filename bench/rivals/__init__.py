@@ -1,9 +1,12 @@
 """One module for each system that the bench compares, all behind :class:`rivals.system.System`."""
 
-MODULES = {
-    "samespace": "rivals.ours",
-    "zvec": "rivals.zvec",
-    "qdrant-edge": "rivals.qdrant_edge",
-    "lancedb": "rivals.lancedb",
-    "chroma": "rivals.chroma",
+# Name, module and class. Where a system can be built in ways that serve different ends, each is an entry.
+SYSTEMS = {
+    "samespace": ("rivals.ours", "Samespace"),
+    "zvec": ("rivals.zvec", "Zvec"),
+    "zvec-dense": ("rivals.zvec", "DenseZvec"),
+    "qdrant-edge": ("rivals.qdrant_edge", "QdrantEdge"),
+    "qdrant-edge-int8": ("rivals.qdrant_edge", "QdrantEdgeInt8"),
+    "lancedb": ("rivals.lancedb", "LanceDB"),
+    "chroma": ("rivals.chroma", "Chroma"),
 }

@@ -29,9 +29,7 @@ class Chroma(System):
         size = self._client.get_max_batch_size()
         for start in range(0, len(ids), size):
             rows = slice(start, start + size)
-            self._rows.add(
-                ids=ids[rows], documents=texts[rows], metadatas=metadata[rows], embeddings=vectors[rows]
-            )
+            self._rows.add(ids=ids[rows], documents=texts[rows], metadatas=metadata[rows], embeddings=vectors[rows])
 
     def prepare(self, **arguments: Any) -> None:
         self._rows.modify(configuration={"hnsw": {"ef_search": arguments["ef"]}})
@@ -42,6 +40,3 @@ class Chroma(System):
 
     def close(self) -> None:
         self._client.close()
-
-
-SYSTEM = Chroma

@@ -33,9 +33,7 @@ class LanceDB(System):
             }
         )
         self._table = self._database.create_table("rows", data)
-        self._table.create_index(
-            metric="cosine", index_type="IVF_HNSW_SQ", num_partitions=1, m=20, ef_construction=300
-        )
+        self._table.create_index(metric="cosine", index_type="IVF_HNSW_SQ", num_partitions=1, m=20, ef_construction=300)
         self._table.wait_for_index(["vector_idx"])
 
     def search(self, vector: Vector, k: int, **arguments: Any) -> Found:
@@ -46,6 +44,3 @@ class LanceDB(System):
 
     def close(self) -> None:
         self._table = None
-
-
-SYSTEM = LanceDB

@@ -36,6 +36,3 @@ class Samespace(System):
 
     def close(self) -> None:
         self._rows.close()
-
-
-SYSTEM = Samespace

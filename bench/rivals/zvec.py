@@ -14,9 +14,12 @@ _BATCH = 1_024  # the most that one call takes
 
 
 class Zvec(System):
+    """As a graph that is quickly built."""
+
     package = "zvec"
-    build = "HNSW m 32, int8, optimize()"
-    settings = tuple(Setting(f"ef {ef}, refined", {"ef": ef}) for ef in (32, 64, 100, 150, 200, 300))
+    build = "HNSW m 16, ef_construction 100, int8, optimize()"
+    edges, effort = 16, 100
+    settings = tuple(Setting(f"ef {ef}, refined", {"ef": ef}) for ef in (32, 64, 100, 200, 300))
 
     def __init__(self, folder: Path, dimension: int, threads: int) -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -27,8 +30,8 @@ class Zvec(System):
             return
         index = zvec.HnswIndexParam(
             metric_type=zvec.MetricType.COSINE,
-            m=32,
-            ef_construction=200,
+            m=self.edges,
+            ef_construction=self.effort,
             quantize_type=zvec.QuantizeType.INT8,
         )
         schema = zvec.CollectionSchema(
@@ -63,12 +66,14 @@ class Zvec(System):
         query = zvec.Query(
             "vector", vector=vector, param=zvec.HnswQueryParam(ef=arguments["ef"], is_using_refiner=True)
         )
-        return [
-            (row.id, row.field("text")) for row in self._rows.query(query, topk=k, output_fields=["text"])
-        ]
+        return [(row.id, row.field("text")) for row in self._rows.query(query, topk=k, output_fields=["text"])]
 
     def close(self) -> None:
         self._rows.close()
 
 
-SYSTEM = Zvec
+class DenseZvec(Zvec):
+    """As a graph that is better to search, and takes longer to build."""
+
+    build = "HNSW m 32, ef_construction 200, int8, optimize()"
+    edges, effort = 32, 200
