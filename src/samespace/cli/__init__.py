@@ -94,6 +94,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _commands.main(given, prog_name="samespace", standalone_mode=False) or 0
+        return _commands.main(given or ["--help"], prog_name="samespace", standalone_mode=False) or 0
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the last stop: everything becomes a sentence
         return report(error, given)

@@ -69,7 +69,7 @@ def search_command(
             raise InvalidInput(
                 f"{collection} has no encoder to make a vector of the query; --mode text searches by words."
             )
-        with _index_loading(rows):
+        with _preparing(rows):
             hits = rows.search(query, k, where=where, mode=mode, min_score=min_score)
     if as_json:
         output.document([output.hit_dict(hit) for hit in hits])
@@ -84,13 +84,14 @@ def search_command(
 
 
 @contextmanager
-def _index_loading(rows: Collection) -> Iterator[None]:
-    """Load the index in a thread while the body loads the encoder: both mostly wait for something else."""
+def _preparing(rows: Collection) -> Iterator[None]:
+    """Load the index and rich in a thread, while the body loads the encoder, which is mostly not Python's work."""
 
     def load() -> None:
         # What is wrong with the index or the store, the search meets too, and says it.
         with suppress(SamespaceError):
             rows.info()
+        output.console()
 
     thread = threading.Thread(target=load, name="load-index")
     thread.start()
