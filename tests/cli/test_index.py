@@ -220,6 +220,16 @@ def test_sync_of_a_table(index, talks):
     assert set(stored()) == {"On dogs", "On eels"}
 
 
+def test_sync_of_a_folder_leaves_the_rows_of_a_table_in_it(index, docs, talks):
+    talks.rename(docs / "talks.csv")
+    index("docs/talks.csv", *FAST, "--text", "abstract", "--id", "no")
+    assert index("docs", "--sync")["removed"] == 0
+    assert index("docs", "--sync")["removed"] == 0
+    assert {"On cats", "On dogs"} <= set(stored())
+    (docs / "talks.csv").unlink()
+    assert index("docs", "--sync")["removed"] == 3
+
+
 def test_truncated_rows_are_told(run, tmp_path):
     Path("long.jsonl").write_text(json.dumps({"t": "word " * 200}) + "\n")
     done = run("index", "long.jsonl", "--into", "n.ss", *FAST, "--text", "t")

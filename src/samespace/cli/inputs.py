@@ -32,6 +32,7 @@ __all__ = ["Inputs"]
 
 _STDIN = "-"
 _STDIN_NAME = "<stdin>"
+_TABLE = ""  # stands for the digest in rows of tables, which have none
 
 
 @dataclass
@@ -45,9 +46,9 @@ class _Stored:
         """Every passage of the file in this state is there."""
         return digest in self.ids and len(self.ids[digest]) == self.whole[digest]
 
-    def others(self, digest: str) -> set[str]:
-        """Ids that are of another state of the file."""
-        return set().union(*(ids for other, ids in self.ids.items() if other != digest))
+    def without(self, *digests: str) -> set[str]:
+        """Ids that are of none of these states of the file."""
+        return set().union(*(ids for digest, ids in self.ids.items() if digest not in digests))
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Inputs:
     _seen: set[str] = field(default_factory=set)
     _unchanged: dict[str, str] = field(default_factory=dict)
     _read: set[str] = field(default_factory=set)
+    _read_as_table: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, given: Sequence[str], columns: Columns | None) -> Inputs:
@@ -142,12 +144,15 @@ class Inputs:
         lost = set(gone_files(self._stored, self.paths, self._seen))
         ids: set[str] = set()
         for name, stored in self._stored.items():
+            # One file may have been indexed as a table, and as a text in its folder: each run judges its own rows.
             if name in lost:
-                ids |= stored.others("")
-            elif name in self._unchanged:
-                ids |= stored.others(self._unchanged[name])
-            elif name in self._read:
-                ids |= stored.others("") - came
+                ids |= stored.without()
+            if name in self._unchanged:
+                ids |= stored.without(_TABLE, self._unchanged[name])
+            if name in self._read:
+                ids |= stored.without(_TABLE) - came
+            if name in self._read_as_table:
+                ids |= stored.ids.get(_TABLE, set()) - came
         return sorted(ids)
 
     def _skip(self, path: Path, reason: str) -> None:
@@ -176,7 +181,7 @@ class Inputs:
 
     def _placed(self, name: str, records: Iterable[Record]) -> Iterator[Record]:
         self.files += 1
-        self._read.add(name)
+        self._read_as_table.add(name)
         for record in records:
             yield replace(record, metadata={"path": name, **record.metadata})
 
@@ -186,7 +191,7 @@ def _stored(collection: Collection) -> dict[str, _Stored]:
     for row in collection.rows():
         path = row.metadata.get("path")
         if isinstance(path, str):
-            digest = str(row.metadata.get("digest", "table"))
+            digest = str(row.metadata.get("digest", _TABLE))
             file = files.setdefault(path, _Stored())
             file.ids.setdefault(digest, set()).add(row.id)
             file.whole[digest] = row.metadata.get("passages", -1)
