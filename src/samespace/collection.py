@@ -20,7 +20,15 @@ import numpy as np
 from samespace.batches import Batch, batches, check_id, check_unicode
 from samespace.encoders import encoder as encoder_by_name
 from samespace.encoders.base import Encoder
-from samespace.errors import CollectionCorrupt, InvalidInput, NotFound, StorageError, TruncationWarning
+from samespace.errors import (
+    CollectionCorrupt,
+    InvalidInput,
+    NotFound,
+    SamespaceError,
+    SpaceMismatch,
+    StorageError,
+    TruncationWarning,
+)
 from samespace.hits import Hit, Row
 from samespace.indexes.base import Mask
 from samespace.ranking import fuse
@@ -161,24 +169,33 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
     try:
         if wanted is not None:
             store.space.require(wanted, f"open {folder}")
+        refusal = None
         if encoder is None:
-            encoder = _remembered(store, threads)
-        return Collection(store, encoder, engine)
+            encoder, refusal = _remembered(store, threads)
+        return Collection(store, encoder, engine, refusal)
     except BaseException:
         store.close()
         raise
 
 
-def _remembered(store: LocalStore, threads: int | None) -> Encoder | None:
-    """The encoder that the collection names, if it is in the catalogue and still makes vectors of its space."""
+def _remembered(store: LocalStore, threads: int | None) -> tuple[Encoder | None, SamespaceError | None]:
+    """The encoder that the collection names; or None, and why it cannot be used.
+
+    What needs no encoder (reading, exporting, deleting, searching by Vectors) goes on without one.
+    """
     if store.encoder is None:
-        return None
+        return None, None
     try:
         found = encoder_by_name(store.encoder, threads=threads)
+        store.space.require(found.space, f"use the encoder {store.encoder!r} for {store.path}")
     except NotFound:
-        return None  # an encoder of the user's own; it can be passed to open()
-    store.space.require(found.space, f"use the encoder {store.encoder!r} for {store.path}")
-    return found
+        return None, InvalidInput(
+            f"{store.path} was made with the encoder {store.encoder!r}, which is not in the catalogue. "
+            "Pass it to open(path, encoder=...), or bring Vectors."
+        )
+    except SpaceMismatch as error:
+        return None, error
+    return found, None
 
 
 class Collection:
@@ -189,12 +206,19 @@ class Collection:
         encoder: makes its vectors; None where vectors and queries come as Vectors.
     """
 
-    def __init__(self, store: LocalStore, encoder: Encoder | None, engine: str = "auto") -> None:
+    def __init__(
+        self,
+        store: LocalStore,
+        encoder: Encoder | None,
+        engine: str = "auto",
+        refusal: SamespaceError | None = None,
+    ) -> None:
         self._store = store
         self._searcher = Searcher(store.space, store.path / "index", engine)
         self.path = store.path
         self.space = store.space
         self.encoder = encoder
+        self._refusal = refusal
 
     # Writing
 
@@ -293,6 +317,8 @@ class Collection:
         return vectors, tokens
 
     def _encoder(self) -> Encoder:
+        if self._refusal is not None:
+            raise self._refusal
         if self.encoder is None:
             raise InvalidInput(
                 f"{self.path} has no encoder, so rows and queries must come as Vectors; or open it with encoder=."

@@ -195,6 +195,24 @@ def test_the_guard_of_spaces(path, encoder):
         ss.open(path, encoder, space=SPACE)
 
 
+def test_a_remembered_encoder_that_changed_stops_encoding_and_nothing_else(path):
+    with ss.open(path, CharacterEncoder(name="minilm")) as notes:
+        notes.add(TEXTS, ids=list("abcd"))
+    with ss.open(path) as notes:
+        for call in (lambda: notes.search("cat"), lambda: notes.add(["x"])):
+            with pytest.raises(ss.SpaceMismatch, match="Cannot use the encoder 'minilm' for"):
+                call()
+        assert len(list(notes)) == notes.info().count == 4
+        assert notes.search("cat", mode="text") != []
+        assert notes.delete(["a"]) == 1
+
+
+def test_an_encoder_of_the_users_own_is_asked_for(path, encoder):
+    ss.open(path, encoder).close()
+    with ss.open(path) as notes, pytest.raises(ss.InvalidInput, match="encoder 'characters', which is not in the cat"):
+        notes.search("cat")
+
+
 def test_queries_and_documents_are_encoded_in_their_roles(path):
     with ss.open(path, CharacterEncoder(prompts={"query": "find: "})) as notes:
         notes.add(["find: me", "me"], ids=["prompted", "plain"])
