@@ -72,6 +72,9 @@ GROUPS = (
             Case('ss.Space("m", 3, normalized=1)', "InvalidInput", "Space.normalized must be a bool"),
             Case('ss.Space("m", 3, prompts={"doc": "d: "})', "InvalidInput", "got 'doc': 'd: '"),
             Case('ss.Space("m", 3, prompts={"query": None})', "InvalidInput", "got 'query': None"),
+            Case('ss.Space("m", 3, prompts="query: ")', "InvalidInput", "maps 'document' and 'query' to text"),
+            Case('ss.Space("m", 3, prompts=None)', "InvalidInput", "got None"),
+            Case("ss.Space.from_dict(None)", "InvalidInput", "NoneType"),
             Case('ss.Space.from_dict({"model": "m"})', "InvalidInput", "needs 'model' and 'dimension'"),
             Case(
                 'ss.Space.from_dict({"model": "m", "dimension": 3, "dim": 3})',
@@ -83,9 +86,7 @@ GROUPS = (
     Group(
         "Vectors",
         (
-            Case(
-                'ss.Vectors([[1.0, 2.0, 3.0]], "minilm")', "InvalidInput", "the Space they live in, got str"
-            ),
+            Case('ss.Vectors([[1.0, 2.0, 3.0]], "minilm")', "InvalidInput", "the Space they live in, got str"),
             Case("ss.Vectors([[1.0, 2.0, 3.0]], None)", "InvalidInput", "got NoneType"),
             Case(
                 'ss.Vectors([[1.0, 2.0, 3.0]], space, "doc")',
@@ -93,9 +94,7 @@ GROUPS = (
                 "'document' or 'query', got 'doc'",
             ),
             Case("ss.Vectors([[1.0, 2.0], [1.0, 2.0, 3.0]], space)", "InvalidVectors", "row 0 is length 2"),
-            Case(
-                "ss.Vectors([1.0, 2.0, 3.0], space)", "InvalidVectors", "a matrix of one row: array[None, :]"
-            ),
+            Case("ss.Vectors([1.0, 2.0, 3.0], space)", "InvalidVectors", "a matrix of one row: array[None, :]"),
             Case("ss.Vectors(np.ones((1, 1, 3)), space)", "InvalidVectors", "got (1, 1, 3)"),
             Case("ss.Vectors([[1.0, 2.0]], space)", "InvalidVectors", "dimension 3, got 2"),
             Case("ss.Vectors([[1, 2, 3]], space)", "InvalidVectors", "got dtype int64"),
@@ -121,6 +120,9 @@ GROUPS = (
                 "InvalidVectors",
                 "2 receipts came for 1 vectors",
             ),
+            Case("ss.Vectors([[1.0, 2.0, 3.0]], space, receipts=5)", "InvalidInput", "receipts"),
+            Case("one[0, 1]", "InvalidInput", "Index Vectors by"),
+            Case("one[None]", "InvalidInput", "Index Vectors by"),
             Case("one[0]", "InvalidInput", "vectors[0:1]"),
             Case("ss.similarity(one, np.ones((1, 3)))", "InvalidInput", "compares Vectors, got ndarray"),
             Case(
@@ -142,7 +144,7 @@ GROUPS = (
             Case("ss.encoder(None)", "NotFound", "There is no encoder None"),
             Case('ss.encoder("minilm", threads=0)', "InvalidInput", "a positive int or None, got 0"),
             Case('ss.encoder("minilm", threads="2")', "InvalidInput", "got '2'"),
-            Case('encoder.encode_documents("one text")', "InvalidInput", "put it in a list: [text]"),
+            Case('encoder.encode_documents("one text")', "InvalidInput", "in a list: [text]"),
             Case("encoder.encode_documents(None)", "InvalidInput", "a list of texts, got NoneType"),
             Case(
                 'encoder.encode_documents(["cat", None])',
@@ -153,9 +155,7 @@ GROUPS = (
             Case('encoder.encode_documents(["cat", " "])', "InvalidInput", "Item 1 is blank"),
             Case('encoder.encode_documents(["\\ud800"])', "InvalidInput", "Item 0 is not valid Unicode"),
             Case('encoder.encode_queries([""])', "InvalidInput", "Item 0 is blank"),
-            Case(
-                'list(encoder.stream(["cat"], "doc"))', "InvalidInput", "role must be 'document' or 'query'"
-            ),
+            Case('list(encoder.stream(["cat"], "doc"))', "InvalidInput", "role must be 'document' or 'query'"),
             Case('list(encoder.stream(["cat"], batch=0))', "InvalidInput", "batch must be a positive int"),
             Case('encoder.count_tokens("cat")', "InvalidInput", "Expected a list of texts, got one str"),
             Case(
@@ -170,6 +170,8 @@ GROUPS = (
         (
             Case('ss.open("")', "InvalidInput", "path must name a folder"),
             Case("ss.open(None)", "InvalidInput", "path must name a folder, got None"),
+            Case('ss.open("\\0")', "InvalidInput", "characters that no file name can have"),
+            Case('ss.open("\\ud800")', "InvalidInput", "characters that no file name can have"),
             Case('ss.open("letter.txt")', "InvalidInput", "letter.txt is a file"),
             Case('ss.open("folder")', "InvalidInput", "a folder with other files in it"),
             Case('ss.open("none.ss", create=False)', "NotFound", "There is no collection at none.ss"),
@@ -178,10 +180,11 @@ GROUPS = (
             Case('ss.open("new.ss", space="minilm")', "InvalidInput", "space must be a Space, got str"),
             Case('ss.open("new.ss", encoder, engine="annoy")', "NotFound", "annoy"),
             Case('ss.open("new.ss", threads=0)', "InvalidInput", "threads must be a positive int"),
+            Case('ss.open("notes.ss", encoder, threads=2)', "InvalidInput", "this one was made already"),
+            Case('ss.open("notes.ss", encoder, timeout="soon")', "InvalidInput", "timeout must be a number of seconds"),
+            Case('ss.open("notes.ss", encoder, timeout=-1)', "InvalidInput", "got -1"),
             Case('ss.open("notes.ss", "minilm")', "SpaceMismatch", "dimension: 32 against 384"),
-            Case(
-                'ss.open("notes.ss", stranger)', "SpaceMismatch", "'samespace/characters' against 'stranger'"
-            ),
+            Case('ss.open("notes.ss", stranger)', "SpaceMismatch", "'samespace/characters' against 'stranger'"),
             Case('ss.open("notes.ss", space=space)', "SpaceMismatch", "Cannot open notes.ss"),
             Case(
                 'ss.open("notes.ss", CharacterEncoder(metric="dot"))',
@@ -208,6 +211,7 @@ GROUPS = (
                 "InvalidInput",
                 "contents must be a list, one for each row, got one str",
             ),
+            Case("notes.add(None)", "InvalidInput", "contents must be a list or an iterator, got NoneType"),
             Case("notes.add(5)", "InvalidInput", "contents must be a list or an iterator, got int"),
             Case(
                 "notes.add([None])",
@@ -228,13 +232,9 @@ GROUPS = (
             ),
             Case('notes.add(["new"], ids=[None])', "InvalidInput", "got None"),
             Case('notes.add(["new"], ids=[5])', "InvalidInput", "got 5"),
-            Case(
-                'notes.add(["new"], ids=["\\ud800"])', "InvalidInput", "The id of row 0 is not valid Unicode"
-            ),
+            Case('notes.add(["new"], ids=["\\ud800"])', "InvalidInput", "The id of row 0 is not valid Unicode"),
             Case('notes.add(["new"], ids="n")', "InvalidInput", "ids must be a list"),
-            Case(
-                'notes.add(["new"], ids=["n", "m"])', "InvalidInput", "1 contents, 2 ids. Nothing was written"
-            ),
+            Case('notes.add(["new"], ids=["n", "m"])', "InvalidInput", "1 contents, 2 ids. Nothing was written"),
             Case('notes.add(["new", "more"], ids=iter(["n"]))', "InvalidInput", "Row 1"),
             Case('notes.add(["new", "more"], metadata=iter([{}]))', "InvalidInput", "Row 1"),
             Case(
@@ -250,6 +250,14 @@ GROUPS = (
                 "InvalidInput",
                 "has the key 2024; keys must be text",
             ),
+            Case(
+                'notes.add(["new"], metadata=[{"x": {2024: "year"}}])',
+                "InvalidInput",
+                "has the key 2024 inside; keys must be text",
+            ),
+            Case('notes.add(["new"], progress=5)', "InvalidInput", "progress must be a function"),
+            Case("ss.content_id(None)", "InvalidInput", "An id is made from a text (str), got NoneType"),
+            Case('ss.content_id("\\ud800")', "InvalidInput", "is not valid Unicode"),
             Case('notes.add(["new"], metadata=[{"x": np.nan}])', "InvalidInput", "not JSON compliant"),
             Case('notes.add(["new"], metadata=[{"x": [np.inf]}])', "InvalidInput", "not JSON compliant"),
             Case('notes.add(["new"], metadata=[{"x": {1, 2}}])', "InvalidInput", "set is not a JSON type"),
@@ -263,16 +271,14 @@ GROUPS = (
             Case(
                 'bare.add(["new"])',
                 "InvalidInput",
-                "bare.ss has no encoder, so rows must bring their vectors",
+                "bare.ss has no encoder, so rows",
             ),
             Case(
                 'bare.add(["new"], vectors=np.ones((1, 3)))',
                 "InvalidInput",
                 "A raw array comes in with its space",
             ),
-            Case(
-                'bare.add(["new"], vectors=[[1.0, 0.0, 0.0]])', "InvalidInput", "must yield Vectors, got list"
-            ),
+            Case('bare.add(["new"], vectors=[[1.0, 0.0, 0.0]])', "InvalidInput", "must yield Vectors, got list"),
             Case('bare.add(["new", "more"], vectors=one)', "InvalidInput", "2 contents, 1 vectors"),
             Case(
                 'bare.add(["new", "more"], vectors=iter([one]))',
@@ -304,7 +310,8 @@ GROUPS = (
         (
             Case('notes.get("a")', "InvalidInput", "ids must be a list of texts, got str"),
             Case("notes.get(None)", "InvalidInput", "ids must be a list of texts, got NoneType"),
-            Case('notes.get(["a", 5])', "InvalidInput", "ids[1] must be a text, got 5"),
+            Case('notes.get(["a", 5])', "InvalidInput", "ids[1] must be a text"),
+            Case('notes.get(["\\ud800"])', "InvalidInput", "is not valid Unicode"),
             Case("notes.delete()", "InvalidInput", "ids or where="),
             Case('notes.delete(["a"], where={"year": 2024})', "InvalidInput", "ids or where="),
             Case('notes.delete("a")', "InvalidInput", "ids must be a list of texts, got str"),
@@ -336,6 +343,9 @@ GROUPS = (
                 "InvalidInput",
                 "min_score must be a number, got 'high'",
             ),
+            Case('notes.search("\\ud800", mode="text")', "InvalidInput", "is not valid Unicode"),
+            Case('notes.search("cat", min_score=np.nan)', "InvalidInput", "min_score must be a number"),
+            Case('notes.search("cat", min_score=True)', "InvalidInput", "min_score must be a number"),
             Case("notes.search(one)", "SpaceMismatch", "Cannot search notes.ss"),
             Case('notes.search(stranger.encode_queries(["cat"]))', "SpaceMismatch", "against 'stranger'"),
             Case(
@@ -348,12 +358,10 @@ GROUPS = (
                 "InvalidInput",
                 "needs queries as text",
             ),
-            Case('bare.search("cat")', "InvalidInput", "bare.ss has no encoder, so queries must be Vectors"),
+            Case('bare.search("cat")', "InvalidInput", "bare.ss has no encoder, so"),
             Case('bare.search("cat", mode="hybrid")', "InvalidInput", "has no encoder"),
             Case('notes.search_batch("cat")', "InvalidInput", "a list of texts or Vectors, got str"),
-            Case(
-                'notes.search_batch(["cat", ""])', "InvalidInput", "Query 1 must be a text that is not blank"
-            ),
+            Case('notes.search_batch(["cat", ""])', "InvalidInput", "Query 1 must be a text that is not blank"),
             Case('notes.search_batch(["cat"], 0)', "InvalidInput", "k must be a whole number of at least 1"),
         ),
     ),
@@ -369,9 +377,7 @@ GROUPS = (
             ),
             Case('notes.count({"$nor": [{"year": 1}]})', "InvalidFilter", "Did you mean $or?"),
             Case('notes.count({"year": {"$in": 2024}})', "InvalidFilter", "$in takes a list of values"),
-            Case(
-                'notes.count({"year": [2024, 2025]})', "InvalidFilter", "For any of several values, use $in"
-            ),
+            Case('notes.count({"year": [2024, 2025]})', "InvalidFilter", "For any of several values, use $in"),
             Case('notes.count({"year": {"$gt": None}})', "InvalidFilter", "$gt takes a number or a string"),
             Case('notes.count({"year": {"$gt": True}})', "InvalidFilter", "got True (bool)"),
             Case('notes.count({"year": {"$eq": np.nan}})', "InvalidFilter", "NaN equals nothing"),
@@ -383,10 +389,10 @@ GROUPS = (
                 "InvalidFilter",
                 "what is inside an object cannot be filtered",
             ),
+            Case("notes.rows({})", "InvalidFilter", "an empty mapping has no condition"),
+            Case("notes.ids([])", "InvalidFilter", "expected a mapping"),
             Case('notes.count({"$or": []})', "InvalidFilter", "a list of one or more conditions"),
-            Case(
-                'notes.count({"$and": {"year": 2024}})', "InvalidFilter", "a list of one or more conditions"
-            ),
+            Case('notes.count({"$and": {"year": 2024}})', "InvalidFilter", "a list of one or more conditions"),
             Case('notes.count({"$eq": 2024})', "InvalidFilter", "$eq compares a field"),
             Case("notes.count({2024: 1})", "InvalidFilter", "field names that are text, got the key 2024"),
             Case(
@@ -404,20 +410,19 @@ GROUPS = (
     Group(
         "Export and import",
         (
-            Case(
-                'export_collection(notes, "notes.csv")', "InvalidInput", ".jsonl or .parquet, got 'notes.csv'"
-            ),
-            Case('export_collection(notes, "nowhere/notes.jsonl")', "NotFound", "There is no folder nowhere"),
+            Case('export_collection(notes, "notes.csv")', "InvalidInput", ".jsonl or .parquet, got 'notes.csv'"),
+            Case('export_collection(notes, "nowhere/notes.jsonl")', "StorageError", "Cannot write nowhere/notes.jsonl"),
             Case('export_collection(notes, "n.jsonl", {"year": {}})', "InvalidFilter", "where.year"),
+            Case("export_collection(notes, 5)", "InvalidInput", "Expected a path or an open text file, got int"),
+            Case('export_collection(notes, "folder.jsonl")', "StorageError", "Cannot write folder.jsonl"),
+            Case("import_collection(notes, None)", "InvalidInput", "Expected a path, got NoneType"),
             Case('import_collection(notes, "missing.jsonl")', "NotFound", "There is no file missing.jsonl"),
             Case(
                 'import_collection(notes, "letter.txt")',
                 "InvalidInput",
                 ".jsonl or .parquet, got 'letter.txt'",
             ),
-            Case(
-                'import_collection(notes, "bare.jsonl")', "SpaceMismatch", "import bare.jsonl into notes.ss"
-            ),
+            Case('import_collection(notes, "bare.jsonl")', "SpaceMismatch", "import bare.jsonl into notes.ss"),
             Case(
                 'import_collection(notes, "bare.parquet")',
                 "SpaceMismatch",
@@ -438,13 +443,19 @@ GROUPS = (
                 "InvalidInput",
                 "has format 99; this samespace reads 1",
             ),
-            Case('import_collection(notes, "torn.jsonl")', "InvalidInput", "torn.jsonl"),
+            Case('import_collection(notes, "torn.jsonl")', "InvalidInput", "Line 3 is not a row", stored=1),
+            Case('import_collection(notes, "latin.jsonl")', "InvalidInput", "latin.jsonl"),
+            Case(
+                'import_collection(notes, "counts.jsonl")',
+                "InvalidInput",
+                "tokens_seen and tokens_total must be whole numbers",
+            ),
             Case(
                 'import_collection(notes, "torn.parquet")',
                 "InvalidInput",
                 "is not a Parquet file that can be read",
             ),
-            Case('import_collection(notes, "short.jsonl")', "InvalidVectors", "dimension 32, got 1"),
+            Case('import_collection(notes, "short.jsonl")', "InvalidInput", "dimension 32, got 1"),
         ),
     ),
     Group(
@@ -468,9 +479,11 @@ GROUPS = (
                 "has 100 bytes, but the catalogue names 2 vectors",
             ),
             Case('ss.open("gone.ss", encoder)', "CollectionCorrupt", "vectors-0.f32 is missing"),
-            Case(
-                'ss.open("busy.ss", encoder, timeout=0.05).add(["new"])', "CollectionBusy", "raise timeout="
-            ),
+            Case('ss.open("emptied.ss", encoder)', "CollectionCorrupt", "Was it copied without catalog.sqlite-wal?"),
+            Case('ss.open("unnumbered.ss", encoder)', "CollectionCorrupt", "does not say which slots it has"),
+            Case('list(ss.open("edited.ss", encoder))', "CollectionCorrupt", "is not JSON"),
+            Case("closed.add([])", "CollectionClosed", "was closed"),
+            Case('ss.open("busy.ss", encoder, timeout=0.05).add(["new"])', "CollectionBusy", "raise timeout="),
         ),
     ),
 )
@@ -495,11 +508,13 @@ def prepare() -> dict[str, object]:
     Path("plain.jsonl").write_text('{"text": "cat"}\n')
     Path("empty.jsonl").write_text("")
     Path("newer.jsonl").write_text(header.replace('"samespace": 1', '"samespace": 99') + "\n")
-    Path("torn.jsonl").write_text("\n".join([header, first, second[:40]]))
+    Path("torn.jsonl").write_text("\n".join([header, first.replace('"a"', '"n"'), second[:40]]))
     Path("torn.parquet").write_bytes(Path("notes.parquet").read_bytes()[:-20])
-    Path("short.jsonl").write_text(
-        header + '\n{"id": "n", "content": "x", "metadata": {}, "vector": [1.0]}\n'
-    )
+    Path("short.jsonl").write_text(header + '\n{"id": "n", "content": "x", "metadata": {}, "vector": [1.0]}\n')
+
+    Path("latin.jsonl").write_bytes(header.encode() + b'\n{"id": "caf\xe9"}\n')
+    Path("counts.jsonl").write_text(header + "\n" + first.replace('"tokens_seen": 3', '"tokens_seen": "3"') + "\n")
+    Path("folder.jsonl").mkdir()
 
     def made(name: str) -> Path:
         import samespace as ss
@@ -511,9 +526,12 @@ def prepare() -> dict[str, object]:
     (made("garbage.ss") / "catalog.sqlite").write_bytes(b"no database at all" * 400)
     (made("half.ss") / "vectors-0.f32").write_bytes(b"\0" * 100)
     (made("gone.ss") / "vectors-0.f32").unlink()
+    (made("emptied.ss") / "catalog.sqlite").write_bytes(b"")
     edits = {
         "foreign.ss": "PRAGMA application_id = 7",
         "newer.ss": "PRAGMA user_version = 99",
+        "unnumbered.ss": "DELETE FROM meta WHERE key = 'end_slot'",
+        "edited.ss": "UPDATE rows SET metadata = '{' WHERE id = 'b'",
         "nameless.ss": "DELETE FROM meta WHERE key = 'space'",
     }
     for name, edit in edits.items():

@@ -13,10 +13,13 @@ What a page means:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["ROOT", "Block", "Command", "agrees", "blocks", "commands", "pages", "without_code"]
 
@@ -63,11 +66,7 @@ def blocks(page: Path) -> Iterator[Block]:
     found = list(_BLOCK.finditer(text))
     for match, after in pairwise([*found, None]):
         assert match is not None
-        follows = (
-            after is not None
-            and after["language"] == "text"
-            and not text[match.end() : after.start()].strip()
-        )
+        follows = after is not None and after["language"] == "text" and not text[match.end() : after.start()].strip()
         yield Block(
             match["language"],
             match["text"],

@@ -10,15 +10,16 @@ import inspect
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import samespace as ss
 from samespace import encoders, errors, interchange
 from samespace.encoders import MODELS
-from samespace.testing.encoder import CharacterEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = ["PAGES", "documented", "renewed"]
 
@@ -186,7 +187,7 @@ def error_tree(_argument: str) -> str:
 def catalogue(_argument: str) -> str:
     """The catalogue of encoders, one row a model."""
     lines = [
-        "| name | model | dimension | metric | pooling | unit length | tokens read | size | licence | comes with |",
+        "| name | model | dimension | metric | pooling | unit | tokens | size | licence | comes with |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for model in MODELS.values():

@@ -13,17 +13,13 @@ import warnings
 from pathlib import Path
 
 import pytest
-from docs.pages import ROOT, Block, agrees, blocks, commands, pages
 
+from docs.pages import ROOT, Block, agrees, blocks, commands, pages
 from samespace import errors
 
 
 def runnable(page):
-    return [
-        block
-        for block in blocks(page)
-        if block.language in ("python", "console") and block.marker != "not run"
-    ]
+    return [block for block in blocks(page) if block.language in ("python", "console") and block.marker != "not run"]
 
 
 PAGES = [page for page in pages() if runnable(page)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from docs.pages import ROOT, pages, without_code
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -17,9 +18,7 @@ def slug(heading):
 
 
 def anchors(page):
-    return {
-        slug(heading) for heading in re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    }
+    return {slug(heading) for heading in re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)}
 
 
 def links(page):

@@ -9,10 +9,10 @@ import re
 import sqlite3
 
 import pytest
-from docs.pages import ROOT
-from docs.reference import PAGES, documented, renewed
 
 import samespace as ss
+from docs.pages import ROOT
+from docs.reference import PAGES, documented, renewed
 from samespace import encoders, interchange, where
 from samespace.testing.encoder import CharacterEncoder
 
@@ -55,14 +55,10 @@ def test_the_storage_format_names_every_file_table_and_column(tmp_path):
         notes.search("cat")
         assert f"format {schema_version(notes.path)}." in page
         with contextlib.closing(sqlite3.connect(notes.path / "catalog.sqlite")) as catalog:
-            tables = [
-                name for (name,) in catalog.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            ]
+            tables = [name for (name,) in catalog.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             keys = [key for (key,) in catalog.execute("SELECT key FROM meta")]
             columns = {
-                column[1]
-                for table in ("rows", "log")
-                for column in catalog.execute(f"PRAGMA table_info({table})")
+                column[1] for table in ("rows", "log") for column in catalog.execute(f"PRAGMA table_info({table})")
             }
     for table in tables:
         assert f"## `{table}`" in page or table.startswith("text_"), table
