@@ -181,7 +181,7 @@ def documented(page: str) -> dict[str, list[str]]:
 def error_tree(_argument: str) -> str:
     """The tree that is drawn in samespace.errors."""
     drawing = inspect.cleandoc(errors.__doc__ or "").split("\n\n", 1)[1]
-    return "```text\n" + "\n".join(line.removeprefix("    ") for line in drawing.splitlines()) + "\n```\n"
+    return f"```text\n{drawing}\n```\n"
 
 
 def catalogue(_argument: str) -> str:
