@@ -30,26 +30,30 @@ K = 10
 SHARES = (0.5, 0.1, 0.02, 0.005)
 _CELLS = 1_000
 _ROUNDS = 4  # of k-means
+_SAMPLE = 20_000  # rows that it looks at
+_BLOCK = 4_096
 _STEPS = 1_000  # values of the random number
 
 Filter = tuple[dict[str, Any], NDArray[np.bool_]]
 """A ``where``, and the rows that meet it."""
 
 
-def k_means(
-    vectors: NDArray[np.float32], chance: np.random.Generator
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Cells of the rows and their centres, by a few rounds of Lloyd's algorithm on the sphere."""
-    centres = vectors[chance.choice(len(vectors), min(_CELLS, len(vectors) // 10), replace=False)]
+def k_means(vectors: NDArray[np.float32], chance: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Cells of the rows and their centres, by a few rounds of Lloyd's algorithm on a sample of the sphere."""
+    sample = vectors[chance.permutation(len(vectors))[:_SAMPLE]]
+    centres = sample[: min(_CELLS, len(sample) // 10)].copy()
     for _ in range(_ROUNDS):
-        cells = np.concatenate(
-            [(vectors[start : start + 4096] @ centres.T).argmax(1) for start in range(0, len(vectors), 4096)]
-        )
-        sums = np.zeros_like(centres)
-        np.add.at(sums, cells, vectors)
-        kept = np.linalg.norm(sums, axis=1) > 0
-        centres[kept] = sums[kept] / np.linalg.norm(sums[kept], axis=1, keepdims=True)
-    return cells, centres
+        cells = _nearest(sample, centres)
+        order = np.argsort(cells, kind="stable")
+        kept, starts = np.unique(cells[order], return_index=True)
+        sums = np.add.reduceat(sample[order], starts, axis=0)
+        centres[kept] = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return _nearest(vectors, centres), centres
+
+
+def _nearest(vectors: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
+    blocks = range(0, len(vectors), _BLOCK)
+    return np.concatenate([(vectors[start : start + _BLOCK] @ centres.T).argmax(1) for start in blocks])
 
 
 def random_filter(field: str, values: NDArray[np.int64], share: float, chance: np.random.Generator) -> Filter:
@@ -104,9 +108,7 @@ def measure(rows: corpus.Corpus, make: Callable[[], Filter], collection: Any) ->
 
 def main() -> None:
     """Measure, print the table, keep the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--rows", type=int, help="of the corpus; all by default")
     parser.add_argument("--queries", type=int, default=500)
