@@ -4,7 +4,8 @@ What a page means:
 
 - A ```python block is run; all blocks of a page share one namespace and one folder.
 - A ```text block right after a ```python block is what it prints, or, if it begins with the name of an error
-  of samespace, the error that it raises. ``...`` stands for anything.
+  of samespace, the error that it raises. ``...`` stands for anything, and a score may
+  differ a little.
 - Of a ```console block, the lines that begin with ``$ samespace`` are run in a shell and must end well; what
   stands below a command is its output. Other commands (``$ make demo``) are for the reader.
 - ``<!-- not run -->`` before a block leaves it out; ``<!-- exit 1 -->`` expects that exit code.
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["ROOT", "Block", "Command", "agrees", "blocks", "commands", "pages", "without_code"]
 
 ROOT = Path(__file__).parents[2]
+
+_TOLERANCE = 0.02
 
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<marker>not run|exit \d+) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```\n?",
@@ -86,9 +89,19 @@ def commands(block: Block) -> Iterator[Command]:
 
 
 def agrees(said: str, came: str) -> bool:
-    """Tell whether an output is what a page says; spaces do not count, and ``...`` stands for anything."""
-    parts = [re.escape(" ".join(part.split())) for part in said.split("...")]
-    return re.fullmatch(r"\s*.*?\s*".join(parts), " ".join(came.split()), re.DOTALL) is not None
+    """Tell whether an output is what a page says.
+
+    Spaces do not count, ``...`` stands for anything, and a score may differ by what another processor rounds.
+    """
+    parts = re.split(r"(\.\.\.|-?\b\d\.\d+\b)", " ".join(said.split()))
+    numbers = [float(part) for part in parts[1::2] if part != "..."]
+    wildcards = [".*?" if part == "..." else r"(-?\d\.\d+)" for part in parts[1::2]] + [""]
+    texts = [rf"\s*{re.escape(part.strip())}\s*" if part.strip() else r"\s*" for part in parts[::2]]
+    pattern = "".join(text + wildcard for text, wildcard in zip(texts, wildcards, strict=True))
+    found = re.fullmatch(pattern, " ".join(came.split()), re.DOTALL)
+    if found is None:
+        return False
+    return all(abs(ours - float(theirs)) <= _TOLERANCE for ours, theirs in zip(numbers, found.groups(), strict=True))
 
 
 def without_code(text: str) -> str:

@@ -82,3 +82,29 @@ def run_console(block: Block, page: Path) -> None:
 
 def test_the_command_of_this_environment_is_run():
     assert Path(sysconfig.get_path("scripts")).is_relative_to(sys.prefix)
+
+
+@pytest.mark.parametrize(
+    ("said", "came", "same"),
+    [
+        ("a  b\n", "a b", True),
+        ("a ... d", "a b c d", True),
+        ("a b ...", "a b", True),
+        ("a b", "a b c", False),
+        ("0.31 prices", "0.32 prices", True),
+        ("0.31 prices", "0.45 prices", False),
+        ("-0.01 house", "0.01 house", True),
+        ("12 rows", "13 rows", False),
+        ("['a', ...]", "['a', 'b']", True),
+    ],
+)
+def test_what_counts_as_the_same_output(said, came, same):
+    assert agrees(said, came) is same
+
+
+def test_a_page_that_is_wrong_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n")
+    (block,) = (block for block in blocks(page) if block.language == "python")
+    with pytest.raises(AssertionError, match="page.md:2 says"):
+        run_python(block, page, {})
