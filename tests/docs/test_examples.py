@@ -106,5 +106,5 @@ def test_a_page_that_is_wrong_is_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n")
     (block,) = (block for block in blocks(page) if block.language == "python")
-    with pytest.raises(AssertionError, match="page.md:2 says"):
+    with pytest.raises(AssertionError, match=r"page\.md:2 says"):
         run_python(block, page, {})
