@@ -1,9 +1,9 @@
 """samespace makes embeddings, stores and searches them, and never lets two vectors of two spaces meet.
 
-    >>> import samespace as ss
-    >>> notes = ss.open("notes.ss")                    # doctest: +SKIP
-    >>> notes.add(["first text", "second text"])       # doctest: +SKIP
-    >>> notes.search("what was first?", k=1)           # doctest: +SKIP
+>>> import samespace as ss
+>>> notes = ss.open("notes.ss")                    # doctest: +SKIP
+>>> notes.add(["first text", "second text"])       # doctest: +SKIP
+>>> notes.search("what was first?", k=1)           # doctest: +SKIP
 """
 
 from samespace.batches import content_id

@@ -1,19 +1,19 @@
 """The error tree. Every message says what was expected, what came, and what to do.
 
-    SamespaceError
-    ├── SpaceMismatch (ValueError)        two spaces met
-    ├── InvalidVectors (ValueError)       an array that is not vectors of its space
-    ├── InvalidInput (ValueError)         any other argument that cannot be used
-    │   └── InvalidFilter                 a ``where`` outside the dialect
-    ├── NotFound (LookupError)            a collection, a file or a name that does not exist
-    ├── MissingExtra (ImportError)        an optional dependency is not installed
-    └── StorageError (OSError)            the disk or the files on it
-        ├── CollectionBusy                another process is writing
-        ├── CollectionCorrupt             a file is not what was written
-        ├── CollectionClosed              used after ``close``
-        └── StorageFull                   no space left; nothing was written
+SamespaceError
+├── SpaceMismatch (ValueError)        two spaces met
+├── InvalidVectors (ValueError)       an array that is not vectors of its space
+├── InvalidInput (ValueError)         any other argument that cannot be used
+│   └── InvalidFilter                 a ``where`` outside the dialect
+├── NotFound (LookupError)            a collection, a file or a name that does not exist
+├── MissingExtra (ImportError)        an optional dependency is not installed
+└── StorageError (OSError)            the disk or the files on it
+    ├── CollectionBusy                another process is writing
+    ├── CollectionCorrupt             a file is not what was written
+    ├── CollectionClosed              used after ``close``
+    └── StorageFull                   no space left; nothing was written
 
-    TruncationWarning (UserWarning)       a text was longer than its encoder reads
+TruncationWarning (UserWarning)       a text was longer than its encoder reads
 """
 
 __all__ = [

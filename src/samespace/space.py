@@ -55,9 +55,7 @@ class Space:
         if not isinstance(self.model, str) or not self.model.strip():
             raise InvalidInput(f"Space.model must be a name, got {self.model!r}.")
         if type(self.dimension) is not int or not 1 <= self.dimension <= _MAX_DIMENSION:
-            raise InvalidInput(
-                f"Space.dimension must be an int from 1 to {_MAX_DIMENSION:,}, got {self.dimension!r}."
-            )
+            raise InvalidInput(f"Space.dimension must be an int from 1 to {_MAX_DIMENSION:,}, got {self.dimension!r}.")
         if self.metric not in get_args(Metric):
             raise InvalidInput(f"Space.metric must be one of {', '.join(get_args(Metric))}; got {self.metric!r}.")
         for name in ("digest", "pooling"):
@@ -73,9 +71,7 @@ class Space:
         prompts = dict(self.prompts)
         for role, prompt in prompts.items():
             if role not in get_args(Role) or not isinstance(prompt, str):
-                raise InvalidInput(
-                    f"Space.prompts maps 'document' and 'query' to text, got {role!r}: {prompt!r}."
-                )
+                raise InvalidInput(f"Space.prompts maps 'document' and 'query' to text, got {role!r}: {prompt!r}.")
         # An empty prompt means that none is declared, so both spellings are one space.
         object.__setattr__(self, "prompts", MappingProxyType({r: p for r, p in prompts.items() if p}))
 
