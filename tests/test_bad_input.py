@@ -19,7 +19,7 @@ from samespace import errors
 PRELUDE = """\
 import numpy as np
 import samespace as ss
-from samespace.interchange import export_collection, import_collection
+from samespace.interchange import export_collection, import_collection, read_header
 from samespace.testing.encoder import CharacterEncoder
 
 encoder = CharacterEncoder()                    # makes vectors of dimension 32
@@ -416,6 +416,8 @@ GROUPS = (
             Case("export_collection(notes, 5)", "InvalidInput", "Expected a path or an open text file, got int"),
             Case('export_collection(notes, "folder.jsonl")', "StorageError", "Cannot write folder.jsonl"),
             Case("import_collection(notes, None)", "InvalidInput", "Expected a path, got NoneType"),
+            Case('read_header("missing.jsonl")', "NotFound", "There is no file missing.jsonl"),
+            Case('read_header("plain.jsonl")', "InvalidInput", "does not begin with samespace's header"),
             Case('import_collection(notes, "missing.jsonl")', "NotFound", "There is no file missing.jsonl"),
             Case(
                 'import_collection(notes, "letter.txt")',
