@@ -149,9 +149,7 @@ def make(folder: Path, source: str, texts: Iterator[str], rows: int, queries: in
 
 def main() -> None:
     """Read the command line and make the corpus."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--text", type=Path, help="a file with one text a line")
     parser.add_argument("--wordnet", type=Path, help="the folder of WordNet's data files")

@@ -72,9 +72,7 @@ def main():
         best = np.argpartition(scores, -k)[-k:]
         return best[np.argsort(-scores[best])]
 
-    print(
-        f"{n:,} x {dimension}, k = {k}; scan built in {built:.2f} s, {scan.memory / n:.0f} bytes a vector\n"
-    )
+    print(f"{n:,} x {dimension}, k = {k}; scan built in {built:.2f} s, {scan.memory / n:.0f} bytes a vector\n")
     print(f"{'allowed':>8}  {'engine':<24}{'median us':>10}{'p10 us':>10}{'recall':>10}")
     for part in (1.0, 0.5, 0.1, 0.02, 0.005):
         allowed = None if part == 1.0 else random.random(n) < part

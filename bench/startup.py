@@ -58,9 +58,7 @@ def imports(times: int) -> dict[str, Any]:
     ).stdout.split()
     medians = {name: statistics.median(taken) for name, taken in found.items()}
     # The difference of each turn, and not of the medians: what slows one of a pair slows the other.
-    beyond = statistics.median(
-        ours - base for base, ours in zip(found["numpy"], found["samespace"], strict=True)
-    )
+    beyond = statistics.median(ours - base for base, ours in zip(found["numpy"], found["samespace"], strict=True))
     return {"import": medians, "beyond_numpy": beyond, "heavy_modules_loaded": loaded}
 
 
@@ -87,9 +85,7 @@ def searches(folder: Path, work: Path, times: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print the table, keep the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, nargs="?")
     parser.add_argument("--imports", type=int, default=15, help="how many times")
     parser.add_argument("--searches", type=int, default=5, help="how many times")

@@ -108,9 +108,7 @@ class _Ruler:
         self.room = limit - self._special
         self.most_characters = self.room * (_MOST_CHARACTERS_A_TOKEN if count_tokens else 1)
         if self.room < 1:
-            raise InvalidInput(
-                f"max_tokens must leave room beside {self._special} special tokens, got {limit}."
-            )
+            raise InvalidInput(f"max_tokens must leave room beside {self._special} special tokens, got {limit}.")
 
     def sizes(self, texts: Sequence[str]) -> list[int]:
         if self._count is None:
@@ -218,9 +216,7 @@ def _verified(groups: Iterable[list[_Piece]], ruler: _Ruler) -> list[Chunk]:
     waiting = [(group, _chunk_of(group)) for group in map(_trimmed, groups) if group]
     while True:
         sizes = ruler.sizes([made.text for _, made in waiting])
-        over = [
-            size > ruler.room and len(made.text) > 1 for size, (_, made) in zip(sizes, waiting, strict=True)
-        ]
+        over = [size > ruler.room and len(made.text) > 1 for size, (_, made) in zip(sizes, waiting, strict=True)]
         if not any(over):
             return [made for _, made in waiting]
         waiting = [

@@ -266,9 +266,7 @@ def _read_bytes(path: Path) -> bytes:
         raise InvalidInput("it is not a file")  # a pipe or a device could keep us waiting for ever
     size = path.stat().st_size
     if size > _MOST_BYTES:
-        raise InvalidInput(
-            f"it has {size / 2**20:,.0f} MiB; a file may have {_MOST_BYTES // 2**20}. Split it"
-        )
+        raise InvalidInput(f"it has {size / 2**20:,.0f} MiB; a file may have {_MOST_BYTES // 2**20}. Split it")
     return path.read_bytes()
 
 

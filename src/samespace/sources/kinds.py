@@ -55,9 +55,7 @@ KINDS: tuple[Kind, ...] = (
 )
 # Any other file is read by its lines if it is text: source code, configuration, data, and what has no suffix.
 _OTHER = Kind("text", (), plain.read_lines)
-_PROSE_NAMES = frozenset(
-    {"authors", "changelog", "changes", "copying", "license", "news", "notice", "readme"}
-)
+_PROSE_NAMES = frozenset({"authors", "changelog", "changes", "copying", "license", "news", "notice", "readme"})
 _BY_SUFFIX = {suffix: kind for kind in KINDS for suffix in kind.suffixes}
 
 

@@ -36,9 +36,7 @@ def read(data: bytes) -> Document:
     if locked:
         raise InvalidInput("it wants a password")
     blocks = [
-        replace(block, page=number)
-        for number, text in enumerate(pages, 1)
-        for block in read_paragraphs(text).blocks
+        replace(block, page=number) for number, text in enumerate(pages, 1) for block in read_paragraphs(text).blocks
     ]
     if not blocks:
         raise InvalidInput("it is a PDF without text, probably scanned; recognise its text first")

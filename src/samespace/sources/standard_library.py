@@ -81,9 +81,7 @@ class _Module:
         return not top.startswith("_") and (self.exported is None or top in self.exported)
 
 
-def docstrings(
-    *, count_tokens: CountTokens | None = None, max_tokens: int | None = None
-) -> Iterator[Passage]:
+def docstrings(*, count_tokens: CountTokens | None = None, max_tokens: int | None = None) -> Iterator[Passage]:
     """Read every public module, class, function and method of the standard library that has a docstring.
 
     Args:
@@ -96,9 +94,7 @@ def docstrings(
         method), and for what is written in Python ``path`` (from the library's folder) and ``line``.
     """
     named = _Library().public()
-    contents = {
-        name: _contents(name, entry, parts) for name, entry, parts in _parted(named, count_tokens, max_tokens)
-    }
+    contents = {name: _contents(name, entry, parts) for name, entry, parts in _parted(named, count_tokens, max_tokens)}
     for name, texts in _fitting(contents, count_tokens, max_tokens).items():
         entry = named[name]
         facts: dict[str, Any] = {"name": name, "kind": entry.kind, "module": _module_of(name, entry)}
@@ -184,9 +180,7 @@ class _Library:
             if module.entry is not None:
                 candidates.append((shown, module.entry))
             prefix = "" if name == "builtins" else f"{shown}."
-            candidates.extend(
-                (prefix + inner, entry) for inner, entry in self._visible(module, set()).items()
-            )
+            candidates.extend((prefix + inner, entry) for inner, entry in self._visible(module, set()).items())
         # One object has one origin. Some are one in all but that: copied with their docstring.
         chosen: dict[str, _Entry] = {}
         origins: set[str] = set()
@@ -284,9 +278,7 @@ def _define(
     if not is_property and (doc := ast.get_docstring(node)):
         kind = "class" if is_class else "method" if prefix else "function"
         signature = "" if isinstance(node, ast.ClassDef) else _signature(node.args, bound=bool(prefix))
-        module.entries.setdefault(
-            name, _Entry(kind, f"{module.name}:{name}", signature, doc, path, node.lineno)
-        )
+        module.entries.setdefault(name, _Entry(kind, f"{module.name}:{name}", signature, doc, path, node.lineno))
     if is_class and not prefix:
         for inner in _statements(node.body):
             if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and not inner.name.startswith("_"):
@@ -323,12 +315,8 @@ def _assign(module: _Module, node: ast.Assign | ast.AugAssign | ast.Expr, instan
             ast.Call(func=ast.Attribute(ast.Name("__all__"), "extend"), args=[value])
         ):
             names = _literal(value)
-            module.exported = (
-                None if names is None or module.exported is None else module.exported | set(names)
-            )
-        case ast.Expr(
-            ast.Call(func=ast.Attribute(ast.Name("__all__"), "append"), args=[ast.Constant(str(name))])
-        ):
+            module.exported = None if names is None or module.exported is None else module.exported | set(names)
+        case ast.Expr(ast.Call(func=ast.Attribute(ast.Name("__all__"), "append"), args=[ast.Constant(str(name))])):
             if module.exported is not None:
                 module.exported.add(name)
         case ast.Assign(targets=[ast.Name(here)], value=ast.Call(func=ast.Name(kind), args=[])):

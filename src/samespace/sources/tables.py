@@ -144,9 +144,7 @@ def _read_csv(path: Path, columns: Columns) -> Iterator[Record]:
                 continue  # a blank line
             place = f"{path}, line {begins}"
             if len(values) != len(header):
-                raise InvalidInput(
-                    f"{place}: expected {len(header)} fields, as the header has, got {len(values)}."
-                )
+                raise InvalidInput(f"{place}: expected {len(header)} fields, as the header has, got {len(values)}.")
             row: dict[str, Any] = dict(zip(header, values, strict=True))
             row.update((key, _number(row[key])) for key in columns.metadata)
             yield _record(row, columns, place)
@@ -217,9 +215,7 @@ def _delimiter(first: str, columns: Columns) -> str:
 def _record(row: Mapping[str, Any], columns: Columns, place: str) -> Record:
     text = row[columns.text]
     if not isinstance(text, str) or not text.strip():
-        raise InvalidInput(
-            f"{place}: expected a text in {columns.text!r}, got {_described(text)}. Leave the row out."
-        )
+        raise InvalidInput(f"{place}: expected a text in {columns.text!r}, got {_described(text)}. Leave the row out.")
     key = None
     if columns.id is not None:
         key = row[columns.id]

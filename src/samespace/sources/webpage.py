@@ -139,9 +139,7 @@ class _Page(HTMLParser):
         rows = [("".join(parts), line) for parts, line in self._rows]
         if "pre" in self._linewise:
             filled = [number for number, (text, _) in enumerate(rows) if text.strip()]
-            rows = (
-                [(text.rstrip(), line) for text, line in rows[filled[0] : filled[-1] + 1]] if filled else []
-            )
+            rows = [(text.rstrip(), line) for text, line in rows[filled[0] : filled[-1] + 1]] if filled else []
         else:
             rows = [(_SPACES.sub(" ", text).strip(), line) for text, line in rows if text.strip()]
         level, in_title = self._level, self._in_title
