@@ -62,15 +62,16 @@ def metadata_json(metadata: Mapping[str, Any] | None, row: int) -> str:
     for key in metadata:
         if type(key) is not str:
             raise InvalidInput(f"metadata of row {row} has the key {key!r}; keys must be text.")
-    for value in metadata.values():
-        if isinstance(value, _NESTED):
-            _check_keys(value, row)
     try:
         text = _JSON.encode(dict(metadata))
         if not text.isascii():
             text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"metadata of row {row} cannot be written as JSON: {error}.") from None
+    # After the encoder, which refuses a value that contains itself.
+    for value in metadata.values():
+        if isinstance(value, _NESTED):
+            _check_keys(value, row)
     return text
 
 

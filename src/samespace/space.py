@@ -123,6 +123,8 @@ class Space:
         """
         if other == self:
             return
+        if not isinstance(other, Space):
+            raise InvalidInput(f"Cannot {action}: expected a Space, got {type(other).__name__}.")
         ours, theirs = self.to_dict(), other.to_dict()
         differing = [name for name in (f.name for f in fields(self)) if ours.get(name) != theirs.get(name)]
         pairs = "; ".join(f"{name}: {ours.get(name)!r} against {theirs.get(name)!r}" for name in differing)

@@ -165,6 +165,30 @@ def test_a_full_disk_costs_the_batch_and_nothing_else(small_disk):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_read_only_disk_is_read_and_nothing_else(small_disk):
+    path = small_disk / "notes.ss"
+    query, expected = make(path, 500)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    try:
+        with ss.open(path) as notes:
+            assert notes.search(query, k=5) == expected
+            assert notes.search("text 7", k=1, mode="text")[0].id == "7"
+            assert len(list(notes)) == notes.info().count == 500
+            for write in (lambda: notes.delete(["7"]), lambda: notes.add(["x"], vectors=query), notes.compact):
+                with pytest.raises((ss.StorageError, ss.InvalidInput)):
+                    write()
+            assert notes.verify() == []
+            with pytest.raises(ss.StorageError):
+                ss.open(small_disk / "new.ss", space=SPACE)
+            subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+            with ss.open(path) as writer:
+                writer.delete(["7"])
+                with pytest.raises(ss.StorageError, match="is written now"):
+                    notes.count()
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+
+
 def test_a_file_size_limit_costs_the_batch_and_nothing_else(path, tmp_path):
     script = tmp_path / "writer.py"
     script.write_text(

@@ -107,6 +107,8 @@ class Encoder(ABC):
         return self._encode(texts, _silent)[1].total
 
     def _encode_all(self, items: Iterable[str], role: Role, progress: Progress | None) -> Vectors:
+        if progress is not None and not callable(progress):
+            raise InvalidInput(f"progress must be a function of the number of items done, got {progress!r}.")
         parts = list(self._windows(_items(items), role, _WINDOW, progress or _silent))
         if len(parts) == 1:
             return parts[0]

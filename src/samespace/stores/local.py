@@ -113,6 +113,7 @@ class LocalStore:
         with _translated(path):
             if not catalog.exists():
                 self._create(catalog, space, encoder)
+            self._is_fixed = schema.is_fixed(catalog)
             self._reader = schema.connect(catalog, timeout)
         self._columns = Columns(-1)
         self._masks: dict[Condition, tuple[int, NDArray[np.bool_]]] = {}
@@ -162,6 +163,10 @@ class LocalStore:
     def view(self) -> View:
         """What is committed now. Costs microseconds when nothing has changed since the last call."""
         with self._lock, _translated(self.path):
+            if self._is_fixed and schema.log_of(self.path / _CATALOG).exists():
+                raise StorageError(
+                    f"{self.path} was opened where it may not be written, and is written now. Open it again."
+                )
             version = self._read("PRAGMA data_version")[0][0]
             if version != self._data_version or self._view is None:
                 self._view = self._read_view()
@@ -354,16 +359,18 @@ class LocalStore:
         Returns:
             one sentence for each thing that is wrong; empty when all is well.
         """
-        view = self.view()
         with self._lock, _translated(self.path):
             problems = [f"catalogue: {row[0]}" for row in self._read("PRAGMA integrity_check") if row[0] != "ok"]
-            outside = self._read(
-                "SELECT count(*) FROM rows WHERE slot < ? OR slot >= ?", (view.first_slot, view.end_slot)
-            )[0][0]
-            inside = self._read("SELECT count(*) FROM rows")[0][0] - outside
-            if outside or inside != view.count:
-                problems.append(f"catalogue: {inside} rows in its slots, {outside} outside; the log says {view.count}")
-            entries = self._read("SELECT sequence, first_slot, end_slot, checksum FROM log ORDER BY sequence")
+            while True:
+                view = self.view()
+                span = (view.first_slot, view.end_slot)
+                total = self._read("SELECT count(*) FROM rows")[0][0]
+                inside = self._read("SELECT count(*) FROM rows WHERE slot >= ? AND slot < ?", span)[0][0]
+                entries = self._read("SELECT sequence, first_slot, end_slot, checksum FROM log ORDER BY sequence")
+                if self.view() is view:
+                    break  # nobody wrote in between, so all of it is of one moment
+        if not total == inside == view.count:
+            problems.append(f"catalogue: {total} rows, {inside} of them in its slots, and {view.count} by the log")
         for sequence, start, stop, crc in entries:
             part = view.vectors[start - view.first_slot : stop - view.first_slot]
             if stop > start and checksum(part) != crc:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
 from samespace.errors import CollectionCorrupt, NotFound
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "check", "connect", "create"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "check", "connect", "create", "is_fixed", "log_of"]
 
 APPLICATION_ID = 0x73616D65  # "same": lets any tool tell what this SQLite file is
 
@@ -38,12 +39,28 @@ MIGRATIONS = (
 )
 
 
+def is_fixed(path: Path) -> bool:
+    """Tell whether nobody writes here, as in an image that ships a collection.
+
+    The folder is read-only, and SQLite's write-ahead log is not there, as it is while somebody who may write has the
+    catalogue open.
+    """
+    return path.exists() and not os.access(path.parent, os.W_OK) and not log_of(path).exists()
+
+
+def log_of(path: Path) -> Path:
+    """SQLite's write-ahead log of a catalogue."""
+    return path.with_name(f"{path.name}-wal")
+
+
 def connect(path: Path, timeout: float) -> sqlite3.Connection:
     """Open a connection in autocommit mode that may be handed from thread to thread.
 
     Every commit is on stable storage when it returns (``synchronous = FULL``).
     """
-    connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    fixed = is_fixed(path)
+    target = f"{path.absolute().as_uri()}?immutable=1" if fixed else str(path)
+    connection = sqlite3.connect(target, timeout=timeout, isolation_level=None, check_same_thread=False, uri=fixed)
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")
