@@ -157,7 +157,9 @@ def publish(tables: list[str]) -> None:
 def environment(**more: str) -> dict[str, str]:
     """The environment of this process, with samespace and the bench's modules to be found."""
     paths = [str(SOURCE), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
+    # Modules are compiled once, as after any installation, and not by every process.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
 
 
 def _cpu() -> str:

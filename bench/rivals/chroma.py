@@ -13,7 +13,7 @@ from rivals.system import Found, Setting, System, Vector
 class Chroma(System):
     package = "chromadb"
     build = "HNSW, default M 16, ef_construction 100"
-    settings = tuple(Setting(f"ef_search {ef}", {"ef": ef}) for ef in (100, 200))
+    settings = (Setting("ef_search 100"),)  # its default; a change is not seen before the index is read again
 
     def __init__(self, folder: Path, dimension: int, threads: int) -> None:  # noqa: ARG002 - learnt from the rows
         self._client = chromadb.PersistentClient(
@@ -31,10 +31,7 @@ class Chroma(System):
             rows = slice(start, start + size)
             self._rows.add(ids=ids[rows], documents=texts[rows], metadatas=metadata[rows], embeddings=vectors[rows])
 
-    def prepare(self, **arguments: Any) -> None:
-        self._rows.modify(configuration={"hnsw": {"ef_search": arguments["ef"]}})
-
-    def search(self, vector: Vector, k: int, **arguments: Any) -> Found:  # noqa: ARG002 - see prepare
+    def search(self, vector: Vector, k: int, **arguments: Any) -> Found:  # noqa: ARG002 - it has none
         found = self._rows.query(query_embeddings=vector[None, :], n_results=k, include=["documents"])
         return list(zip(found["ids"][0], found["documents"][0], strict=True))
 

@@ -63,9 +63,6 @@ class System(ABC):
     def search(self, vector: Vector, k: int, **arguments: Any) -> Found:
         """The nearest ``k`` rows of one vector of shape (dimension,)."""
 
-    def prepare(self, **arguments: Any) -> None:  # noqa: B027 - most have nothing to do
-        """Make ready for searches with these arguments, where that is not a matter of each search."""
-
     @abstractmethod
     def close(self) -> None:
         """Close the files."""
