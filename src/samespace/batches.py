@@ -113,7 +113,10 @@ def _batches(
         for row, content in enumerate(window, first):
             _check_content(content, row, vectors is not None)
         if ids is not None:
-            names = [check_id(name, f"The id of row {row}") for row, name in enumerate(ids.take(count, first), first)]
+            names = ids.take(count, first)
+            for row, name in enumerate(names, first):
+                if type(name) is not str or not name.isalnum() or not name.isascii():  # most ids pass here
+                    check_id(name, f"The id of row {row}")
         elif None in window:
             raise InvalidInput(f"Row {first + window.index(None)} has neither a content nor an id; give ids=.")
         else:

@@ -9,6 +9,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -252,13 +253,12 @@ class Collection:
             StorageFull, CollectionBusy: this batch was not written.
         """
         if vectors is None:
-            self._encoder()
+            self.require_encoder()
         if progress is not None and not callable(progress):
             raise InvalidInput(f"progress must be a function of the number of rows done, got {progress!r}.")
         size = _ENCODE_BATCH if vectors is None else _STORE_BATCH
         total = AddReport(0, 0, 0, 0)
-        for batch in batches(contents, ids, metadata, vectors, self.space, size):
-            done = self._add_batch(batch)
+        for batch, done in _behind(batches(contents, ids, metadata, vectors, self.space, size), self._add_batch):
             total = AddReport(*map(operator.add, total, done))
             if progress is not None:
                 progress(batch.size)
@@ -309,19 +309,26 @@ class Collection:
             else:
                 fresh.append(row)
         if fresh:
-            made = self._encoder().encode_documents([str(contents[row]) for row in fresh])
+            made = self.require_encoder().encode_documents([str(contents[row]) for row in fresh])
             self.space.require(made.space, "add what the encoder made")
             vectors[fresh] = made.comparable
             for row, seen in zip(fresh, _tokens(made), strict=True):
                 tokens[row] = seen
         return vectors, tokens
 
-    def _encoder(self) -> Encoder:
+    def require_encoder(self) -> Encoder:
+        """The encoder that makes this collection's vectors.
+
+        Raises:
+            SpaceMismatch: the encoder of its name makes vectors of another space now.
+            InvalidInput: it has none, or one that is not in the catalogue.
+        """
         if self._refusal is not None:
             raise self._refusal
         if self.encoder is None:
             raise InvalidInput(
-                f"{self.path} has no encoder, so rows and queries must come as Vectors; or open it with encoder=."
+                f"{self.path} has no encoder, so rows and queries must come as Vectors; or open it with encoder=. "
+                "On the command line: samespace import, and search --mode text."
             )
         return self.encoder
 
@@ -415,7 +422,7 @@ class Collection:
             check_unicode(text, f"Query {row}")
         if mode == "text":
             return list(queries), None
-        made = self._encoder().encode_queries(queries)
+        made = self.require_encoder().encode_queries(queries)
         self.space.require(made.space, f"search {self.path}")
         return list(queries), made.comparable
 
@@ -542,6 +549,25 @@ class Collection:
 
     def _bytes(self) -> int:
         return sum(self._store.sizes.values()) + _folder_bytes(self.path / "index")
+
+
+def _behind(stream: Iterator[Batch], work: Callable[[Batch], AddReport]) -> Iterator[tuple[Batch, AddReport]]:
+    """Work on each batch in another thread while the next one is read here, where its iterators may belong."""
+    with ThreadPoolExecutor(1) as pool:
+        running: tuple[Batch, Future[AddReport]] | None = None
+        failure: Exception | None = None
+        while True:
+            try:
+                batch = next(stream, None)
+            except Exception as error:  # noqa: BLE001 - raised when what came before it is done
+                batch, failure = None, error
+            if running is not None:
+                yield running[0], running[1].result()
+            if batch is None:
+                break
+            running = (batch, pool.submit(work, batch))
+    if failure is not None:
+        raise failure
 
 
 def _rows(stored: Sequence[StoredRow], view: View) -> list[Row]:

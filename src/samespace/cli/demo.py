@@ -133,9 +133,9 @@ def _fill(rows: Collection, *, quiet: bool) -> None:
     from samespace.cli.intake import take_in
     from samespace.sources import docstrings
 
-    assert rows.encoder is not None  # noqa: S101  it was opened with one
+    encoder = rows.require_encoder()
     begun = time.perf_counter()
-    passages = docstrings(count_tokens=rows.encoder.count_tokens, max_tokens=rows.encoder.max_tokens)
+    passages = docstrings(count_tokens=encoder.count_tokens, max_tokens=encoder.max_tokens)
     tally = take_in(rows, passages, label="indexing the standard library", quiet=quiet)
     rows.delete([name for name in rows.ids() if name not in tally.ids])
     if not quiet:

@@ -9,7 +9,6 @@ import click
 
 from samespace.cli import options, output
 from samespace.cli.exits import INCOMPLETE
-from samespace.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,10 +63,7 @@ def index_command(
     inputs = Inputs.of(paths, _columns(text, id_, metadata))
     begun = time.perf_counter()
     with open_collection(into, encoder, threads=threads) as rows:
-        if rows.encoder is None:
-            raise InvalidInput(
-                f"{into} has no encoder: its vectors are made elsewhere, and come in with 'samespace import'."
-            )
+        rows.require_encoder()
         tally = take_in(rows, inputs.passages(rows), label="indexing", quiet=as_json)
         gone = inputs.gone(tally.ids)
         removed = rows.delete(gone) if sync and gone else 0

@@ -108,13 +108,11 @@ class Inputs:
         Raises:
             NotFound, InvalidInput, MissingExtra: a path does not exist, or a table cannot be read.
         """
-        encoder = collection.encoder
-        count_tokens = encoder.count_tokens if encoder else None
-        max_tokens = encoder.max_tokens if encoder else None
+        encoder = collection.require_encoder()
         files = read_files(
             self.paths,
-            count_tokens=count_tokens,
-            max_tokens=max_tokens,
+            count_tokens=encoder.count_tokens,
+            max_tokens=encoder.max_tokens,
             on_skip=self._skip,
             unchanged=self._is_unchanged,
             on_seen=self._seen.add,
@@ -132,7 +130,9 @@ class Inputs:
             self.files += 1
             self._read.add(_STDIN_NAME)
             stream = sys.stdin.buffer
-            text = read_stream(stream, name=_STDIN_NAME, count_tokens=count_tokens, max_tokens=max_tokens)
+            text = read_stream(
+                stream, name=_STDIN_NAME, count_tokens=encoder.count_tokens, max_tokens=encoder.max_tokens
+            )
             yield from self._counted(text)
 
     def gone(self, came: set[str]) -> list[str]:

@@ -65,10 +65,8 @@ def search_command(
     if not query.strip():
         raise InvalidInput(f"The query must be a text that is not blank, got {query!r}.")
     with output.notes(as_json=as_json), open_collection(collection, create=False) as rows:
-        if rows.encoder is None and mode != "text":
-            raise InvalidInput(
-                f"{collection} has no encoder to make a vector of the query; --mode text searches by words."
-            )
+        if mode != "text":
+            rows.require_encoder()
         with _preparing(rows):
             hits = rows.search(query, k, where=where, mode=mode, min_score=min_score)
     if as_json:

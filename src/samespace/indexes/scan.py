@@ -34,7 +34,7 @@ log = logging.getLogger("samespace.indexes")
 
 _VERSION = 1
 _BITS = 4
-_FEWEST = 40  # candidates; on text embeddings, the 10 best are nearly always among the first 20
+_FEWEST = 24  # candidates; on text embeddings, the 10 best are nearly always among the first 20
 _FACTOR = 1.5  # candidates for each hit that is asked for, where many are
 _MORE = 5  # times as many on the second attempt; there is no third
 _SURE = 3.0  # standard deviations of a code's error by which the candidates' border must lie below the hits

@@ -13,7 +13,8 @@ import errno
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -284,25 +285,15 @@ class LocalStore:
                 "SELECT slot FROM rows WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
             ).fetchall()
             removed = [slot for (slot,) in old]
-            write_vectors(self._vector_file(first), end - first, vectors)
-            self._remove(writer, removed)
             stop = end + len(ids)
-            writer.executemany(
-                "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    (slot, *row, *seen)
-                    for slot, row, seen in zip(
-                        range(end, stop), zip(ids, contents, metadata, strict=True), tokens, strict=True
-                    )
-                ),
-            )
-            writer.execute(
-                "INSERT INTO text (rowid, content) SELECT slot, content FROM rows "
-                "WHERE slot >= ? AND slot < ? AND content IS NOT NULL",
-                (end, stop),
-            )
-            self._log(writer, end, stop, removed, checksum(vectors))
-            writer.execute("UPDATE meta SET value = ? WHERE key = 'end_slot'", (str(stop),))
+            # The disk takes the vectors while SQLite works; both are done before the commit.
+            with ThreadPoolExecutor(1) as disk:
+                written = disk.submit(write_vectors, self._vector_file(first), end - first, vectors)
+                self._remove(writer, removed)
+                self._insert(writer, end, zip(ids, contents, metadata, tokens, strict=True))
+                self._log(writer, end, stop, removed, checksum(vectors))
+                writer.execute("UPDATE meta SET value = ? WHERE key = 'end_slot'", (str(stop),))
+                written.result()
         return Written(len(ids) - len(removed), len(removed))
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -440,6 +431,20 @@ class LocalStore:
         for start in range(0, len(positions), _COPY_BLOCK):
             write_vectors(target, start, old[positions[start : start + _COPY_BLOCK]])
         return checksum(map_vectors(target, len(positions), self.space.dimension))
+
+    @staticmethod
+    def _insert(writer: sqlite3.Connection, first: int, rows: Iterable[tuple[Any, ...]]) -> None:
+        writer.executemany(
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (slot, name, content, metadata, seen, total)
+                for slot, (name, content, metadata, (seen, total)) in enumerate(rows, first)
+            ),
+        )
+        writer.execute(
+            "INSERT INTO text (rowid, content) SELECT slot, content FROM rows WHERE slot >= ? AND content IS NOT NULL",
+            (first,),
+        )
 
     @staticmethod
     def _remove(writer: sqlite3.Connection, slots: list[int]) -> None:
