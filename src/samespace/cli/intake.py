@@ -34,6 +34,7 @@ class Tally:
     """What became of the passages.
 
     Attributes:
+        saved: of the batch in which Ctrl-C came, what was committed all the same.
         ids: of every passage that came, for who wants to know what is gone.
     """
 
@@ -41,12 +42,13 @@ class Tally:
     replaced: int = 0
     unchanged: int = 0
     truncated: int = 0
+    saved: int = 0
     ids: set[str] = field(default_factory=set)
 
     @property
     def done(self) -> int:
         """Passages that are in the collection now."""
-        return self.added + self.replaced + self.unchanged
+        return self.added + self.replaced + self.unchanged + self.saved
 
 
 def take_in(collection: Collection, passages: Iterable[Passage | Record], *, label: str, quiet: bool = False) -> Tally:
@@ -77,9 +79,13 @@ def take_in(collection: Collection, passages: Iterable[Passage | Record], *, lab
 
 def _add(collection: Collection, batch: list[Passage | Record], tally: Tally) -> None:
     ids = [content_id(passage.content) if passage.id is None else passage.id for passage in batch]
-    report = collection.add(
-        [passage.content for passage in batch], ids=ids, metadata=[passage.metadata for passage in batch]
-    )
+    try:
+        report = collection.add(
+            [passage.content for passage in batch], ids=ids, metadata=[passage.metadata for passage in batch]
+        )
+    except KeyboardInterrupt:
+        tally.saved = len(collection.get(set(ids)))
+        raise
     tally.added += report.added
     tally.replaced += report.replaced
     tally.unchanged += report.unchanged
