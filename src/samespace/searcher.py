@@ -104,19 +104,18 @@ class Searcher:
                 old = ExactIndex(self._space.dimension, self._space.metric)
                 old.extend(view.vectors)
                 return old
-            if index is None or self._first_slot < view.first_slot or index.engine != self._engine(count, index):
+            fits = index is not None and self._first_slot == view.first_slot
+            # The engine is chosen anew only when the index grows, and not for every search over its tail.
+            if index is None or not fits or (_is_behind(index, count) and index.engine != self._engine(count)):
                 index = self._index = self._load(view) or self._new(count)
                 self._first_slot = view.first_slot
-            if count - len(index) > max(_TAIL, len(index) // _TAIL_SHARE) or (len(index) == 0 and count):
+            if _is_behind(index, count):
                 index.extend(view.vectors)
             return index
 
-    def _engine(self, count: int, current: Index | None = None) -> str:
+    def _engine(self, count: int) -> str:
         if self._requested != "auto":
             return self._requested
-        # An index that was worth making stays: a collection must not swing between engines at the border.
-        if current is not None and count <= len(current):
-            return current.engine
         return indexes.choose(count, self._space.metric, self._space.dimension)
 
     def _new(self, count: int) -> Index:
@@ -146,6 +145,11 @@ class Searcher:
 
     def _file(self, engine: str) -> Path:
         return self._folder / f"{engine}.index"
+
+
+def _is_behind(index: Index, count: int) -> bool:
+    """Tell whether covering all of ``count`` rows is worth more than scanning those that the index lacks."""
+    return count - len(index) > max(_TAIL, len(index) // _TAIL_SHARE) or (len(index) == 0 and count > 0)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from samespace.errors import InvalidInput
 from samespace.space import Role, Space
-from samespace.vectors import Matrix, Receipts, Vectors
+from samespace.vectors import Matrix, Receipts, Vectors, concatenate
 
 __all__ = ["Encoder", "Progress"]
 
@@ -110,19 +110,7 @@ class Encoder(ABC):
         if progress is not None and not callable(progress):
             raise InvalidInput(f"progress must be a function of the number of items done, got {progress!r}.")
         parts = list(self._windows(_items(items), role, _WINDOW, progress or _silent))
-        if len(parts) == 1:
-            return parts[0]
-        nothing, no_tokens = np.empty((0, self.space.dimension), np.float32), np.empty(0, np.int32)
-        receipts = [part.receipts for part in parts if part.receipts is not None]
-        return Vectors(
-            np.concatenate([nothing, *(part.array for part in parts)]),
-            self.space,
-            role,
-            receipts=Receipts(
-                np.concatenate([no_tokens, *(each.seen for each in receipts)]),
-                np.concatenate([no_tokens, *(each.total for each in receipts)]),
-            ),
-        )
+        return concatenate(parts, self.space, role)
 
     def _windows(self, items: Iterator[str], role: Role, size: int, progress: Progress) -> Iterator[Vectors]:
         first = 0
