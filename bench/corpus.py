@@ -2,11 +2,12 @@
 
     python bench/corpus.py FOLDER                               sentences of the standard library's docstrings
     python bench/corpus.py FOLDER --wordnet /usr/share/wordnet  glosses (Debian: apt install wordnet-base)
-    python bench/corpus.py FOLDER --text FILE                   any file with one text a line
+    python bench/corpus.py FOLDER --text FILE                   any file with one text a line (texts.py makes some)
 
 The folder then holds ``documents.txt``, ``queries.txt`` (texts that are not among the documents), their
-vectors as ``documents.npy`` and ``queries.npy``, and ``corpus.json``, which says what they were made of. What
-is there already is not encoded again.
+vectors as ``documents.npy`` and ``queries.npy``, and ``corpus.json``, which says what they were made of. With
+``--other`` there are queries of another kind than the documents too, ``others.txt`` and ``others.npy``, twice as
+many, so that one half can be the past of the other. What is there already is not encoded again.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ import sys
 import sysconfig
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ def load(folder: Path, rows: int | None = None, queries: int | None = None) -> C
     label = json.loads((folder / "corpus.json").read_text())
     return Corpus(
         (folder / "documents.txt").read_text(encoding="utf-8").split("\n")[:rows],
-        np.load(folder / "documents.npy")[:rows],
+        np.array(np.load(folder / "documents.npy", mmap_mode="r")[:rows]),
         (folder / "queries.txt").read_text(encoding="utf-8").split("\n")[:queries],
         np.load(folder / "queries.npy")[:queries],
         label,
@@ -107,44 +108,69 @@ def docstring_sentences() -> Iterator[str]:
                     yield " ".join(sentence.split())
 
 
-def make(folder: Path, source: str, texts: Iterator[str], rows: int, queries: int, encoder_name: str) -> None:
-    """Choose, encode and keep; nothing is done if the folder holds just this already."""
+def make(
+    folder: Path, source: str, texts: Iterable[str], rows: int, queries: int, encoder_name: str, other: Path | None
+) -> None:
+    """Choose texts and encode them."""
     distinct = sorted({text for text in texts if len(text.split()) >= _FEWEST_WORDS})
     random.Random(_SEED).shuffle(distinct)
-    held_out, documents = distinct[:queries], distinct[queries : queries + rows]
-    if len(documents) < rows:
-        print(f"{source} has {len(documents):,} distinct texts besides the queries; the corpus is that.")
+    parts = {"queries": distinct[:queries]}
+    if other:
+        strangers = other.read_text(encoding="utf-8").splitlines()
+        random.Random(_SEED).shuffle(strangers)
+        parts["others"] = strangers[: 2 * queries]
+        source = f"{source}, others {other.name}"
+    parts["documents"] = distinct[queries : queries + rows]
+    if len(parts["documents"]) < rows:
+        print(f"{source} has {len(parts['documents']):,} distinct texts besides the queries; the corpus is that.")
 
     from samespace.encoders import encoder
 
     model = encoder(encoder_name)
-    label = {
-        "source": source,
-        "encoder": encoder_name,
-        "space": model.space.to_dict(),
-        "documents": len(documents),
-        "queries": len(held_out),
-        "sha256": hashlib.sha256("\n".join(held_out + documents).encode()).hexdigest(),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    record = folder / "corpus.json"
-    if record.exists() and json.loads(record.read_text()) == label:
-        print(f"{folder} holds this corpus already.")
-        return
-    record.unlink(missing_ok=True)
-    parts: tuple[tuple[str, Literal["query", "document"], list[str]], ...]
-    parts = (("queries", "query", held_out), ("documents", "document", documents))
-    for name, role, part in parts:
-        (folder / f"{name}.txt").write_text("\n".join(part), encoding="utf-8")
-        blocks, done, began = [], 0, time.perf_counter()
-        for block in model.stream(part, role):
-            blocks.append(block.comparable)
+
+    def encode(name: str, part: list[str], out: NDArray[np.float32]) -> None:
+        done, began = 0, time.perf_counter()
+        for block in model.stream(part, "document" if name == "documents" else "query"):
+            out[done : done + len(block)] = block.comparable
             done += len(block)
             rate = done / (time.perf_counter() - began)
             print(f"\r{name}: {done:,} of {len(part):,}, {rate:,.0f} a second", end="", file=sys.stderr)
         print(file=sys.stderr)
-        np.save(folder / f"{name}.npy", np.concatenate(blocks))
-    record.write_text(json.dumps(label, indent=2))
+
+    draw_up(folder, {"source": source, "encoder": encoder_name, "space": model.space.to_dict()}, parts, encode)
+
+
+def draw_up(
+    folder: Path,
+    label: dict[str, Any],
+    parts: dict[str, list[str]],
+    encode: Callable[[str, list[str], NDArray[np.float32]], None],
+) -> None:
+    """Write the files of a corpus; a part that the folder holds already is not made again.
+
+    Args:
+        folder: made if it is not there.
+        label: has the ``source``, the ``encoder`` and the ``space``; counts and checksums are added.
+        parts: texts by the name of their files.
+        encode: given a part's name and texts, fills an array of shape (n, dimension) with unit vectors.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / "corpus.json"
+    old = json.loads(record.read_text()) if record.exists() else {}
+    made = old.get("made", {}) if old.get("encoder") == label["encoder"] else {}
+    for name, texts in parts.items():
+        content = "\n".join(texts).encode()
+        facts = {"rows": len(texts), "sha256": hashlib.sha256(content).hexdigest()}
+        if made.get(name) == facts:
+            print(f"{folder} holds these {name} already.")
+            continue
+        (folder / f"{name}.txt").write_bytes(content)
+        shape = (len(texts), label["space"]["dimension"])
+        out = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
+        encode(name, texts, out)
+        out.flush()
+        made[name] = facts
+        record.write_text(json.dumps({**label, "made": made}, indent=2))
 
 
 def main() -> None:
@@ -153,6 +179,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--text", type=Path, help="a file with one text a line")
     parser.add_argument("--wordnet", type=Path, help="the folder of WordNet's data files")
+    parser.add_argument("--other", type=Path, help="a file of texts of another kind, for queries")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=2_000)
     parser.add_argument("--encoder", default="minilm")
@@ -164,7 +191,7 @@ def main() -> None:
     else:
         version = ".".join(map(str, sys.version_info[:3]))
         source, texts = f"docstring sentences of Python {version}", docstring_sentences()
-    make(arguments.folder, source, texts, arguments.rows, arguments.queries, arguments.encoder)
+    make(arguments.folder, source, texts, arguments.rows, arguments.queries, arguments.encoder, arguments.other)
 
 
 if __name__ == "__main__":

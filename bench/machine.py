@@ -63,11 +63,11 @@ class MemoryWatch:
             self._look()
 
     def _look(self) -> None:
-        for name, value in _memory().items():
+        for name, value in resident().items():
             self._peak[name] = max(self._peak[name], value)
 
     def __enter__(self) -> Self:
-        self._before = _memory()
+        self._before = resident()
         self._peak = dict(self._before)
         self._thread.start()
         return self
@@ -83,7 +83,8 @@ class MemoryWatch:
         return {name: self._peak[name] - value for name, value in self._before.items()}
 
 
-def _memory() -> dict[str, int]:
+def resident() -> dict[str, int]:
+    """Bytes of memory that this process holds now: all of it, and what no file stands for."""
     status = Path("/proc/self/status")
     if not status.exists():
         peak = peak_memory()
@@ -108,7 +109,7 @@ def folder_bytes(folder: Path) -> int:
     return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
 
 
-def describe(packages: tuple[str, ...] = ("numpy", "turbovec")) -> dict[str, Any]:
+def describe(packages: tuple[str, ...] = ("numpy", "turbovec", "rabitqlib", "faiss-cpu")) -> dict[str, Any]:
     """Commit, time, machine and versions."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -17,7 +17,7 @@ import numpy as np
 import corpus
 from machine import folder_bytes, peak_memory
 from rivals import SYSTEMS
-from rivals.system import Setting, System
+from rivals.system import FIELDS, Setting, System
 
 K = 10
 _WARM_UP = 200  # queries before the clock starts
@@ -35,7 +35,7 @@ def build(system: type[System], arguments: argparse.Namespace) -> dict[str, Any]
     added = time.perf_counter() - began
     found = opened.search(rows.vectors[0], 1, **first)
     seconds = time.perf_counter() - began
-    if [name for name, _ in found] != ids[:1] and found[0][1] != rows.texts[0]:
+    if [name for name, _, _ in found] != ids[:1] and found[0][1] != rows.texts[0]:
         sys.exit(f"The first row was not found again, but {found}.")
     peak = peak_memory() - before
     opened.close()
@@ -57,6 +57,7 @@ def search(system: type[System], arguments: argparse.Namespace) -> dict[str, Any
     opened = system(arguments.folder, dimension, threads=1)
     opened.search(queries[0], K, **system.settings[0].arguments)
     opened_after = time.perf_counter() - began
+    opened.settle()
     for query in queries:  # reads every page that the searches will need, so that no setting pays for the next
         opened.search(query, K, **system.settings[0].arguments)
     figures: dict[str, Any] = {"open_seconds": opened_after, "settings": {}}
@@ -77,7 +78,10 @@ def _measure(opened: System, setting: Setting, queries: np.ndarray, truth: np.nd
         found = opened.search(query, K, **setting.arguments)
         times.append(time.perf_counter() - began)
         answers.append(found)
-    assert all(text for found in answers for _, text in found), "a row came back without its text"
+    for name, text, metadata in (row for found in answers for row in found):
+        assert text, "a row came back without its text"
+        assert metadata.keys() == set(FIELDS), "a row came back without its metadata"
+        assert name == f"row-{metadata['number']}", "a row came back with the metadata of another"
     figures: dict[str, Any] = {
         "per_second": len(times) / sum(times),
         "p50": float(np.percentile(times, 50)),
@@ -85,7 +89,7 @@ def _measure(opened: System, setting: Setting, queries: np.ndarray, truth: np.nd
     }
     if truth is not None:
         names = [{f"row-{row}" for row in exact} for exact in truth.tolist()]
-        hits = [len({name for name, _ in found} & exact) for found, exact in zip(answers, names, strict=True)]
+        hits = [len({name for name, _, _ in found} & exact) for found, exact in zip(answers, names, strict=True)]
         figures["recall"] = sum(hits) / truth.size
     return figures
 

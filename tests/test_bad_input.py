@@ -473,7 +473,7 @@ GROUPS = (
             Case("closed.compact()", "CollectionClosed", "was closed"),
             Case('ss.open("garbage.ss")', "CollectionCorrupt", "damaged (file is not a database)"),
             Case('ss.open("foreign.ss")', "CollectionCorrupt", "not a catalogue of samespace"),
-            Case('ss.open("newer.ss")', "CollectionCorrupt", "has format 99; this samespace reads up to 1"),
+            Case('ss.open("newer.ss")', "CollectionCorrupt", "has format 99; this samespace reads up to 2"),
             Case('ss.open("nameless.ss", encoder)', "CollectionCorrupt", "no readable space record"),
             Case(
                 'ss.open("half.ss", encoder)',

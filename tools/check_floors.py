@@ -17,11 +17,11 @@ FLOORS: dict[int, tuple[str, ...]] = {
     0: ("errors",),
     1: ("space", "vectors", "where", "hits"),
     2: ("encoders", "indexes", "stores", "sources"),
-    3: ("batches", "ranking", "searcher", "collection", "interchange"),
+    3: ("batches", "ranking", "recall", "searcher", "collection", "interchange"),
     6: ("cli", "testing"),
 }
 # Rooms that may know the ones before them on their own floor.
-IN_ORDER = {1: ("space", "vectors"), 3: ("batches", "ranking", "searcher", "collection", "interchange")}
+IN_ORDER = {1: ("space", "vectors"), 3: ("batches", "ranking", "recall", "searcher", "collection", "interchange")}
 ENTRANCES = {"__init__", "__main__"}  # the public surface and the command may see everything
 
 

@@ -3,6 +3,7 @@
 # Name, module and class. Where a system can be built in ways that serve different ends, each is an entry.
 SYSTEMS = {
     "samespace": ("rivals.ours", "Samespace"),
+    "samespace-tuned": ("rivals.ours", "TunedSamespace"),
     "zvec": ("rivals.zvec", "Zvec"),
     "zvec-dense": ("rivals.zvec", "DenseZvec"),
     "qdrant-edge": ("rivals.qdrant_edge", "QdrantEdge"),

@@ -8,7 +8,7 @@ from typing import Any
 import lancedb
 import pyarrow as pa
 
-from rivals.system import Found, Setting, System, Vector
+from rivals.system import FIELDS, Found, Setting, System, Vector
 
 
 class LanceDB(System):
@@ -39,8 +39,8 @@ class LanceDB(System):
     def search(self, vector: Vector, k: int, **arguments: Any) -> Found:
         assert self._table is not None
         query = self._table.search(vector).distance_type("cosine").limit(k).nprobes(1)
-        found = query.ef(arguments["ef"]).refine_factor(2).select(["id", "text", "_distance"]).to_arrow()
-        return list(zip(found["id"].to_pylist(), found["text"].to_pylist(), strict=True))
+        found = query.ef(arguments["ef"]).refine_factor(2).select(["id", "text", *FIELDS, "_distance"]).to_list()
+        return [(row["id"], row["text"], {name: row[name] for name in FIELDS}) for row in found]
 
     def close(self) -> None:
         self._table = None

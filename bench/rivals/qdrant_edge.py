@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import qdrant_edge as qdrant
 
-from rivals.system import Found, Setting, System, Vector
+from rivals.system import FIELDS, Found, Setting, System, Vector
 
 _BATCH = 1_000
 
@@ -53,9 +53,10 @@ class QdrantEdge(System):
             query=qdrant.Query.Nearest(vector.tolist()),
             limit=k,
             params=qdrant.SearchParams(hnsw_ef=arguments["ef"], quantization=self.refined),
-            with_payload=qdrant.PayloadSelector.Include(["id", "text"]),
+            with_payload=True,
         )
-        return [(point.payload["id"], point.payload["text"]) for point in self._shard.search(request)]
+        rows = [point.payload for point in self._shard.search(request)]
+        return [(row["id"], row["text"], {name: row[name] for name in FIELDS}) for row in rows]
 
     def close(self) -> None:
         self._shard.close()

@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
-Found = list[tuple[str, str]]
-"""Ids and texts, best first."""
+FIELDS = ("number", "words", "digit")
+"""Of the metadata; all are whole numbers."""
+
+Found = list[tuple[str, str, dict[str, int]]]
+"""Ids, texts and metadata, best first."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class System(ABC):
     @abstractmethod
     def search(self, vector: Vector, k: int, **arguments: Any) -> Found:
         """The nearest ``k`` rows of one vector of shape (dimension,)."""
+
+    def settle(self) -> None:
+        """Wait for what is still loaded after the first search."""
+        return
 
     @abstractmethod
     def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import zvec
 
-from rivals.system import Found, Setting, System, Vector
+from rivals.system import FIELDS, Found, Setting, System, Vector
 
 _BATCH = 1_024  # the most that one call takes
 
@@ -38,7 +38,7 @@ class Zvec(System):
             name="rows",
             fields=[
                 zvec.FieldSchema("text", zvec.DataType.STRING),
-                *(zvec.FieldSchema(name, zvec.DataType.INT64) for name in ("number", "words", "digit")),
+                *(zvec.FieldSchema(name, zvec.DataType.INT64) for name in FIELDS),
             ],
             vectors=[zvec.VectorSchema("vector", zvec.DataType.VECTOR_FP32, dimension, index)],
         )
@@ -66,7 +66,8 @@ class Zvec(System):
         query = zvec.Query(
             "vector", vector=vector, param=zvec.HnswQueryParam(ef=arguments["ef"], is_using_refiner=True)
         )
-        return [(row.id, row.field("text")) for row in self._rows.query(query, topk=k, output_fields=["text"])]
+        rows = self._rows.query(query, topk=k, output_fields=["text", *FIELDS])
+        return [(row.id, row.field("text"), {name: row.field(name) for name in FIELDS}) for row in rows]
 
     def close(self) -> None:
         self._rows.close()

@@ -7,7 +7,7 @@
 """
 
 from samespace.batches import content_id
-from samespace.collection import AddReport, Collection, CompactReport, Info, open
+from samespace.collection import AddReport, Collection, CompactReport, Info, Nearest, open
 from samespace.encoders import encoder
 from samespace.encoders.base import Encoder
 from samespace.errors import (
@@ -19,6 +19,7 @@ from samespace.errors import (
     InvalidVectors,
     MissingExtra,
     NotFound,
+    RecallWarning,
     SamespaceError,
     SpaceMismatch,
     StorageError,
@@ -26,6 +27,9 @@ from samespace.errors import (
     TruncationWarning,
 )
 from samespace.hits import Hit, Row
+from samespace.recall.estimate import Estimate
+from samespace.recall.tune import Curve, Point, Tuning
+from samespace.searcher import RecallReport
 from samespace.space import Metric, Role, Space
 from samespace.vectors import Receipts, Vectors, similarity
 
@@ -38,7 +42,9 @@ __all__ = [
     "CollectionClosed",
     "CollectionCorrupt",
     "CompactReport",
+    "Curve",
     "Encoder",
+    "Estimate",
     "Hit",
     "Info",
     "InvalidFilter",
@@ -46,7 +52,11 @@ __all__ = [
     "InvalidVectors",
     "Metric",
     "MissingExtra",
+    "Nearest",
     "NotFound",
+    "Point",
+    "RecallReport",
+    "RecallWarning",
     "Receipts",
     "Role",
     "Row",
@@ -56,6 +66,7 @@ __all__ = [
     "StorageError",
     "StorageFull",
     "TruncationWarning",
+    "Tuning",
     "Vectors",
     "content_id",
     "encoder",

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samespace.batches import Batch, batches, check_id, check_unicode
 from samespace.encoders import encoder as encoder_by_name
@@ -31,15 +32,19 @@ from samespace.errors import (
     TruncationWarning,
 )
 from samespace.hits import Hit, Row
-from samespace.indexes.base import Mask
+from samespace.indexes import require as require_engine
+from samespace.indexes.base import Mask, Neighbours
+from samespace.memory import TIERS, Tier, tier_by_name
 from samespace.ranking import fuse
-from samespace.searcher import Searcher
+from samespace.recall.estimate import Estimate
+from samespace.recall.tune import Tuning
+from samespace.searcher import RecallReport, Searcher
 from samespace.space import Space
 from samespace.stores.local import LocalStore, StoredRow, View
 from samespace.vectors import Matrix, Vectors
 from samespace.where import Condition, parse
 
-__all__ = ["AddReport", "Collection", "CompactReport", "Info", "Mode", "open"]
+__all__ = ["AddReport", "Collection", "CompactReport", "Info", "Mode", "Nearest", "open"]
 
 Mode = Literal["vector", "text", "hybrid"]
 Where = Mapping[str, Any] | None
@@ -50,6 +55,8 @@ _ENCODE_BATCH = 512  # rows a commit when they must be encoded: about half a sec
 _STORE_BATCH = 16_384  # rows a commit when they bring their vectors
 _READ_BATCH = 1_024
 _FUSED = 50  # how deep each ranking is read, at least, before two are fused
+_RANGE_DEPTH = 64  # how deep a search for all of a score looks at first, and how many times deeper each time after
+_MODES = get_args(Mode)
 _ATTEMPTS = 8  # searches begun anew because rows vanished between finding and fetching
 
 
@@ -69,6 +76,19 @@ class AddReport(NamedTuple):
     truncated: int
 
 
+class Nearest(NamedTuple):
+    """The answer to many queries, as arrays.
+
+    Attributes:
+        ids: of shape (q, k'), best first; k' is the most that any query found, at most k. None where a query
+            found fewer.
+        scores: float32 of shape (q, k'); minus infinity where a query found fewer.
+    """
+
+    ids: NDArray[np.object_]
+    scores: Matrix
+
+
 class CompactReport(NamedTuple):
     """Bytes on disk before and after."""
 
@@ -86,10 +106,18 @@ class Info:
         deleted: slots of deleted and replaced rows, whose space ``compact`` gives back.
         truncated: rows longer than their encoder read.
         bytes_vectors, bytes_catalog, bytes_index: on disk.
-        engine: of the index.
-        indexed: slots that the index covers; the rest is scanned exactly.
-        memory_index: bytes that the index holds in memory; vectors are memory-mapped.
+        engine: that answers searches without a filter.
+        indexed: slots that the index covers; the rest is compared one by one.
+        memory: name of the tier (:data:`samespace.memory.TIERS`).
+        memory_index: bytes that the indexes hold in memory; vectors are memory-mapped.
         sequence: number of the last change.
+        declared_recall: the part of the true nearest rows that searches shall find.
+        running_recall: of the live searches that were checked last; None before the first.
+        checked: live searches that were checked since the collection was opened.
+        alarms: how often they were found to fall short.
+        tuning: what was measured on this collection, and chosen; None before.
+        building: an index is being built in the background.
+        note: what is not as it was asked for, and why.
     """
 
     path: Path
@@ -103,8 +131,16 @@ class Info:
     bytes_index: int
     engine: str
     indexed: int
+    memory: str
     memory_index: int
     sequence: int
+    declared_recall: float
+    running_recall: Estimate | None
+    checked: int
+    alarms: int
+    tuning: Tuning | None
+    building: bool
+    note: str
 
 
 def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
@@ -113,6 +149,10 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
     *,
     space: Space | None = None,
     engine: str = "auto",
+    recall: float | None = None,
+    memory: str | None = None,
+    remember_queries: bool = True,
+    on_recall: Callable[[RecallReport], None] | None = None,
     create: bool = True,
     timeout: float = 30.0,
     threads: int | None = None,
@@ -125,6 +165,12 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
             ``encoder`` and ``space`` uses ``"minilm"``.
         space: instead of an encoder, for vectors that are made elsewhere.
         engine: how to search: ``"auto"``, or an engine by name.
+        recall: the part of the true nearest rows that searches shall find, above 0 and at most 1. It is
+            measured on this collection, and watched. None takes what ``tune`` was told last, or else .99.
+        memory: what is held where, by a name in :data:`samespace.memory.TIERS`. None leaves an existing
+            collection as it is, and makes a new one ``"full"``.
+        remember_queries: keep the vectors of the latest queries with the index, to measure recall on.
+        on_recall: called with a :class:`RecallReport` after each check of live searches, from another thread.
         create: make the collection if there is none.
         timeout: seconds to wait for another writer.
         threads: for the encoder, if it is given by name or remembered; None uses all cores.
@@ -146,6 +192,10 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
         raise InvalidInput(f"timeout must be a number of seconds, 0 or more, got {timeout!r}.")
     timeout = min(timeout, threading.TIMEOUT_MAX, 1e6)
+    recall = None if recall is None else _share(recall)
+    if on_recall is not None and not callable(on_recall):
+        raise InvalidInput(f"on_recall must be a function of a RecallReport, got {on_recall!r}.")
+    tier = None if memory is None else tier_by_name(memory)
     if isinstance(encoder, Encoder) and threads is not None:
         raise InvalidInput("threads= is for an encoder that is given by name; this one was made already.")
     if isinstance(encoder, str):
@@ -166,17 +216,45 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
         if wanted is None:
             encoder = encoder_by_name(DEFAULT_ENCODER, threads=threads)
             wanted = encoder.space
-        store = LocalStore(folder, wanted, encoder=None if encoder is None else encoder.name, timeout=timeout)
+        store = LocalStore(
+            folder,
+            wanted,
+            encoder=None if encoder is None else encoder.name,
+            precision=(tier or TIERS["full"]).precision,
+            timeout=timeout,
+        )
     try:
         if wanted is not None:
             store.space.require(wanted, f"open {folder}")
+        tier = _fitting(tier, store)
         refusal = None
         if encoder is None:
             encoder, refusal = _remembered(store, threads)
-        return Collection(store, encoder, engine, refusal)
+        searcher = Searcher(
+            store.space,
+            store.path / "index",
+            tier.engine or engine,
+            recall=recall,
+            builds=tier.builds,
+            remember=remember_queries,
+            on_recall=on_recall,
+        )
+        return Collection(store, encoder, searcher, tier, refusal)
     except BaseException:
         store.close()
         raise
+
+
+def _fitting(tier: Tier | None, store: LocalStore) -> Tier:
+    """The tier that was asked for, or the first that holds vectors as this store does."""
+    if tier is None:
+        return next(tier for tier in TIERS.values() if tier.precision == store.precision)
+    if tier.precision != store.precision:
+        raise InvalidInput(
+            f"{store.path} holds its vectors as {store.precision}, and memory={tier.name!r} means {tier.precision}. "
+            f"Convert it: open it without memory=, and compact(memory={tier.name!r})."
+        )
+    return tier
 
 
 def _remembered(store: LocalStore, threads: int | None) -> tuple[Encoder | None, SamespaceError | None]:
@@ -211,11 +289,13 @@ class Collection:
         self,
         store: LocalStore,
         encoder: Encoder | None,
-        engine: str = "auto",
+        searcher: Searcher,
+        tier: Tier,
         refusal: SamespaceError | None = None,
     ) -> None:
         self._store = store
-        self._searcher = Searcher(store.space, store.path / "index", engine)
+        self._searcher = searcher
+        self._tier = tier
         self.path = store.path
         self.space = store.space
         self.encoder = encoder
@@ -348,10 +428,16 @@ class Collection:
         chosen = list(self.ids(where)) if ids is None else _id_list(ids)
         return self._store.delete(chosen) if chosen else 0
 
-    def compact(self) -> CompactReport:
-        """Give back the space of deleted and replaced rows. Needs room for one copy of the live vectors."""
+    def compact(self, *, memory: str | None = None) -> CompactReport:
+        """Give back the space of deleted and replaced rows. Needs room for one copy of the live vectors.
+
+        Args:
+            memory: convert the vectors to what this tier holds (:data:`samespace.memory.TIERS`).
+        """
+        tier = self._tier if memory is None else tier_by_name(memory)
         before = self._bytes()
-        self._store.compact()
+        self._store.compact(tier.precision)
+        self._tier = tier
         self._searcher.keep_up(self._store.view())
         return CompactReport(before, self._bytes())
 
@@ -360,21 +446,23 @@ class Collection:
     def search(
         self,
         query: str | Vectors,
-        k: int = 10,
+        k: int | None = 10,
         *,
         where: Where = None,
         mode: Mode = "vector",
         min_score: float | None = None,
+        recall: float | None = None,
     ) -> list[Hit]:
         """Find the rows nearest to one query, best first.
 
         Args:
             query: a text, or Vectors of one row.
-            k: how many; fewer come back only if fewer there are.
+            k: how many; fewer come back only if fewer there are. None, with ``min_score``: all there are.
             where: only rows whose metadata meets it (:mod:`samespace.where`).
             mode: ``"vector"`` by meaning, ``"text"`` by words (BM25), ``"hybrid"`` by both, fused by
                 reciprocal rank.
             min_score: leave out hits below it; a hit that equals it stays.
+            recall: for this search, instead of what the collection declares; 1 compares with every vector.
 
         Raises:
             SpaceMismatch: the query lives in another space.
@@ -384,28 +472,103 @@ class Collection:
             raise InvalidInput(f"search takes one query, got {len(query)} rows; use search_batch.")
         if not isinstance(query, str | Vectors):
             raise InvalidInput(f"query must be a text or Vectors of one row, got {type(query).__name__}.")
-        if min_score is not None and (
-            isinstance(min_score, bool) or not isinstance(min_score, int | float | np.number) or math.isnan(min_score)
-        ):
-            raise InvalidInput(f"min_score must be a number, got {min_score!r}.")
-        hits = self.search_batch([query] if isinstance(query, str) else query, k, where=where, mode=mode)[0]
+        if min_score is not None:
+            min_score = _score(min_score)
+        asked = [query] if isinstance(query, str) else query
+        if k is None:
+            if min_score is None or mode != "vector":
+                raise InvalidInput('k=None asks for all rows of min_score= or better; it needs one, and mode="vector".')
+            return self._within(asked, min_score, where, recall)
+        hits = self.search_batch(asked, k, where=where, mode=mode, recall=recall)[0]
         return hits if min_score is None else [hit for hit in hits if hit.score >= min_score]
 
+    def similar(
+        self,
+        id: str,  # noqa: A002 - as Hit.id
+        k: int = 10,
+        *,
+        where: Where = None,
+        recall: float | None = None,
+    ) -> list[Hit]:
+        """Find the rows nearest to a stored one, best first; itself is left out.
+
+        Raises:
+            NotFound: there is no row of that id.
+        """
+        count = _positive(k)
+        slot, view = self._store.slot_of(check_id(id, "id")), self._store.view()
+        if slot is None or not view.first_slot <= slot < view.end_slot:
+            raise NotFound(f"{self.path} has no row {id!r}.")
+        own = Vectors(view.vectors[slot - view.first_slot, None], self.space, "document")
+        hits = self.search(own, count + 1, where=where, recall=recall)
+        return [hit for hit in hits if hit.id != id][:count]
+
+    def nearest(
+        self,
+        queries: Sequence[str] | Vectors,
+        k: int = 10,
+        *,
+        where: Where = None,
+        recall: float | None = None,
+    ) -> Nearest:
+        """Find the ids nearest to each of many queries, as arrays: the quick way where rows are not needed."""
+        count, condition = _positive(k), parse(where)
+        vectors = self._queries(queries, "vector")[1]
+        assert vectors is not None  # noqa: S101  # of mode "vector"
+        for _ in range(_ATTEMPTS):
+            view = self._store.view()
+            found = self._neighbours(view, vectors, min(count, max(len(view.live), 1)), condition, recall)
+            there = found.positions >= 0
+            names = np.full(found.positions.shape, None, object)
+            names[there] = self._store.ids_of(found.positions[there] + view.first_slot)
+            if None not in names[there].tolist():
+                return Nearest(names, found.scores)
+        raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was searched. Try again.")
+
     def search_batch(
-        self, queries: Sequence[str] | Vectors, k: int = 10, *, where: Where = None, mode: Mode = "vector"
+        self,
+        queries: Sequence[str] | Vectors,
+        k: int = 10,
+        *,
+        where: Where = None,
+        mode: Mode = "vector",
+        recall: float | None = None,
     ) -> list[list[Hit]]:
         """Find the rows nearest to each of many queries. As :meth:`search`, with one list of hits a query."""
         count = _positive(k)
-        if mode not in get_args(Mode):
-            raise InvalidInput(f"mode must be one of {', '.join(get_args(Mode))}; got {mode!r}.")
-        condition = parse(where)
+        if mode not in _MODES:
+            raise InvalidInput(f"mode must be one of {', '.join(_MODES)}; got {mode!r}.")
+        condition = None if where is None else parse(where)
+        recall = None if recall is None else _share(recall)
         texts, vectors = self._queries(queries, mode)
         for _ in range(_ATTEMPTS):
             view = self._store.view()
-            found = self._positions(view, texts, vectors, min(count, max(len(view.live), 1)), condition, mode)
+            depth = min(count, max(len(view.live), 1))
+            found = self._positions(view, texts, vectors, depth, condition, mode, recall)
             results = self._fetch(view, found)
             if results is not None:
                 return results
+        raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was searched. Try again.")
+
+    def _within(self, query: Sequence[str] | Vectors, least: float, where: Where, recall: float | None) -> list[Hit]:
+        """All rows that score at least so much: more and more of the nearest, until one falls short."""
+        condition = parse(where)
+        recall = None if recall is None else _share(recall)
+        vectors = self._queries(query, "vector")[1]
+        assert vectors is not None  # noqa: S101  # of mode "vector"
+        for _ in range(_ATTEMPTS):
+            view, depth = self._store.view(), _RANGE_DEPTH
+            while True:
+                found = self._neighbours(view, vectors, min(depth, max(len(view.live), 1)), condition, recall)
+                scores = found.scores[0]
+                if len(scores) < depth or scores[-1] < least:
+                    break
+                depth *= _RANGE_DEPTH
+            enough = scores >= least
+            pairs = zip(found.positions[0][enough].tolist(), scores[enough].tolist(), strict=True)
+            results = self._fetch(view, [list(pairs)])
+            if results is not None:
+                return results[0]
         raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was searched. Try again.")
 
     def _queries(self, queries: Sequence[str] | Vectors, mode: Mode) -> tuple[list[str], Matrix | None]:
@@ -426,22 +589,37 @@ class Collection:
         self.space.require(made.space, f"search {self.path}")
         return list(queries), made.comparable
 
+    def _neighbours(
+        self, view: View, vectors: Matrix, k: int, condition: Condition | None, recall: float | None
+    ) -> Neighbours:
+        mask: Mask | None = None
+        if condition is not None or view.count != len(view.live):
+            mask = self._store.matching(condition, view)
+        return self._searcher.nearest(view, np.ascontiguousarray(vectors), k, mask, recall)
+
     def _positions(
-        self, view: View, texts: list[str], vectors: Matrix | None, k: int, condition: Condition | None, mode: Mode
+        self,
+        view: View,
+        texts: list[str],
+        vectors: Matrix | None,
+        k: int,
+        condition: Condition | None,
+        mode: Mode,
+        recall: float | None,
     ) -> list[list[tuple[int, float]]]:
         """Positions and scores for each query, best first."""
-        allowed = self._store.matching(condition, view)
-        depth = max(_FUSED, 2 * k) if mode == "hybrid" else k
-        by_words = [] if mode == "vector" else [self._store.match_text(text, depth, allowed, view) for text in texts]
-        if vectors is None:
-            return by_words
-        mask: Mask | None = None if view.count == len(view.live) and condition is None else allowed
-        near = self._searcher.nearest(view, np.ascontiguousarray(vectors), depth, mask)
-        if mode == "vector":
+        if mode == "vector" and vectors is not None:
+            near = self._neighbours(view, vectors, k, condition, recall)
             return [
                 [(position, score) for position, score in zip(*pair, strict=True) if position >= 0]
                 for pair in zip(near.positions.tolist(), near.scores.tolist(), strict=True)
             ]
+        depth = max(_FUSED, 2 * k) if mode == "hybrid" else k
+        allowed = self._store.matching(condition, view)
+        by_words = [self._store.match_text(text, depth, allowed, view) for text in texts]
+        if vectors is None:
+            return by_words
+        near = self._neighbours(view, vectors, depth, condition, recall)
         return [
             fuse([positions[positions >= 0], np.array([position for position, _ in words], np.int64)], k)
             for positions, words in zip(near.positions, by_words, strict=True)
@@ -449,15 +627,29 @@ class Collection:
 
     def _fetch(self, view: View, found: list[list[tuple[int, float]]]) -> list[list[Hit]] | None:
         """The rows at these positions as hits; None if one has gone since, and the search must begin anew."""
-        slots = {position: view.first_slot + position for hits in found for position, _ in hits}
-        rows = {row.slot: row for part in _chunks(slots.values()) for row in self._store.fetch(part)}
+        first = view.first_slot
+        if len(found) == 1:
+            slots = [first + position for position, _ in found[0]]
+        else:
+            slots = list({first + position: None for hits in found for position, _ in hits})
+        rows = self._store.fetch(slots)
         if len(rows) < len(slots):
             return None
-        # One document is parsed much faster than many.
-        fields = dict(zip(rows, _parsed(list(rows.values())), strict=True))
+        fields = _parsed(rows)
+        if len(found) == 1:
+            return [
+                [
+                    Hit(row.id, score, row.content, metadata)
+                    for row, metadata, (_, score) in zip(rows, fields, found[0], strict=True)
+                ]
+            ]
+        by_slot = dict(zip(slots, zip(rows, fields, strict=True), strict=True))
         return [
-            [Hit(rows[slot].id, score, rows[slot].content, fields[slot]) for slot, score in named]
-            for named in ([(slots[position], score) for position, score in hits] for hits in found)
+            [
+                Hit(row.id, score, row.content, metadata)
+                for (row, metadata), score in ((by_slot[first + position], score) for position, score in hits)
+            ]
+            for hits in found
         ]
 
     def get(self, ids: Iterable[str]) -> list[Row]:
@@ -510,7 +702,7 @@ class Collection:
         """The collection in figures."""
         view = self._store.view()
         sizes = self._store.sizes
-        engine, indexed, memory = self._searcher.describe(view)
+        index = self._searcher.describe(view)
         return Info(
             path=self.path,
             space=self.space,
@@ -521,11 +713,56 @@ class Collection:
             bytes_vectors=sizes["vectors"],
             bytes_catalog=sizes["catalog"],
             bytes_index=_folder_bytes(self.path / "index"),
-            engine=engine,
-            indexed=indexed,
-            memory_index=memory,
+            engine=index.engine,
+            indexed=index.rows,
+            memory=self._tier.name,
+            memory_index=index.memory,
             sequence=view.sequence,
+            declared_recall=index.report.declared,
+            running_recall=index.report.running,
+            checked=index.report.checked,
+            alarms=index.report.alarms,
+            tuning=index.tuning,
+            building=index.building,
+            note=index.note,
         )
+
+    def tune(
+        self,
+        recall: float | None = None,
+        engines: Sequence[str] | None = None,
+        progress: Callable[[str, float], None] | None = None,
+    ) -> Tuning:
+        """Measure engines on this collection's vectors and latest queries, and use the one that is best.
+
+        Best is what answers soonest of those that reach the recall with confidence. The work is done in a
+        process of its own; Ctrl-C stops it and leaves everything as it was.
+
+        Args:
+            recall: what is declared from now on, by whoever opens the collection without saying otherwise;
+                None leaves it as it is.
+            engines: to measure, by name; None measures the scan and the built engine that is best here.
+            progress: called with what is done now, and the part of the whole that is done, from 0 to 1.
+
+        Raises:
+            InvalidInput: the collection is empty, or an argument cannot be used.
+            NotFound: there is no engine of that name.
+            MissingExtra: an engine's library is not installed.
+        """
+        declared = None if recall is None else _share(recall)
+        if engines is not None:
+            names = [engines] if isinstance(engines, str) else list(engines)
+            if not names:
+                raise InvalidInput("engines must name at least one engine, got none.")
+            for name in names:
+                require_engine(name)
+            engines = names
+        if progress is not None and not callable(progress):
+            raise InvalidInput(f"progress must be a function of a text and a number, got {progress!r}.")
+        view = self._store.view()
+        if view.count == 0:
+            raise InvalidInput(f"{self.path} is empty; there is nothing to measure.")
+        return self._searcher.tune(view, declared, engines, progress)
 
     def verify(self) -> list[str]:
         """Read everything and compare it with what was written; one sentence for each thing that is wrong."""
@@ -533,7 +770,7 @@ class Collection:
 
     def close(self) -> None:
         """Keep the index for the next time and close the files. Closing twice is fine."""
-        self._searcher.save()
+        self._searcher.close()
         self._store.close()
 
     def __enter__(self) -> Self:
@@ -572,9 +809,10 @@ def _behind(stream: Iterator[Batch], work: Callable[[Batch], AddReport]) -> Iter
 
 def _rows(stored: Sequence[StoredRow], view: View) -> list[Row]:
     positions = np.array([row.slot - view.first_slot for row in stored], np.int64)
+    vectors = view.vectors[positions].astype(np.float32, copy=False)
     return [
         Row(row.id, row.content, fields, vector, row.tokens_seen, row.tokens_total)
-        for row, fields, vector in zip(stored, _parsed(stored), view.vectors[positions], strict=True)
+        for row, fields, vector in zip(stored, _parsed(stored), vectors, strict=True)
     ]
 
 
@@ -611,6 +849,18 @@ def _positive(k: int) -> int:
     if count < 1 or isinstance(k, bool):
         raise InvalidInput(f"k must be a whole number of at least 1, got {k!r}.")
     return count
+
+
+def _share(recall: float) -> float:
+    if isinstance(recall, bool) or not isinstance(recall, int | float | np.number) or not 0 < recall <= 1:
+        raise InvalidInput(f"recall must be a number above 0 and at most 1, got {recall!r}.")
+    return float(recall)
+
+
+def _score(min_score: float) -> float:
+    if isinstance(min_score, bool) or not isinstance(min_score, int | float | np.number) or math.isnan(min_score):
+        raise InvalidInput(f"min_score must be a number, got {min_score!r}.")
+    return float(min_score)
 
 
 def _id_list(ids: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ SamespaceError
     └── StorageFull                   no space left; nothing was written
 
 TruncationWarning (UserWarning)       a text was longer than its encoder reads
+RecallWarning (UserWarning)           live searches fell short of the declared recall
 """
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "InvalidVectors",
     "MissingExtra",
     "NotFound",
+    "RecallWarning",
     "SamespaceError",
     "SpaceMismatch",
     "StorageError",
@@ -91,3 +93,7 @@ class StorageFull(StorageError):
 
 class TruncationWarning(UserWarning):
     """A text was longer than its encoder reads; the vector stands for its beginning only."""
+
+
+class RecallWarning(UserWarning):
+    """Live searches found fewer of the nearest rows than was declared; the message says what was done about it."""

@@ -17,7 +17,9 @@ __all__ = ["Matrix", "Receipts", "Vectors", "as_matrix", "concatenate", "score",
 Matrix = NDArray[np.float32]
 
 # float32 and bfloat16 encoders leave unit vectors within this of 1; a vector farther off was never normalised.
+_ROLES = get_args(Role)
 _UNIT_TOLERANCE = 1e-2
+_SHORTEST, _LONGEST = (1 - _UNIT_TOLERANCE) ** 2, (1 + _UNIT_TOLERANCE) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,25 +69,25 @@ class Vectors:
                 f"Vectors need the Space they live in, got {type(space).__name__}. "
                 "Pass encoder.space, or declare one: Space(model=..., dimension=..., metric=...)."
             )
-        if role not in get_args(Role):
+        if role not in _ROLES:
             raise InvalidInput(f"role must be 'document' or 'query', got {role!r}.")
         if receipts is not None and not isinstance(receipts, Receipts):
             raise InvalidInput(f"receipts must be Receipts or None, got {type(receipts).__name__}.")
         matrix = as_matrix(array, space.dimension)
         if receipts is not None and len(receipts) != len(matrix):
             raise InvalidVectors(f"{len(receipts)} receipts came for {len(matrix)} vectors.")
-        _check_values(matrix, space)
+        low, high = _check_values(matrix, space)
         self.array: Matrix = matrix
         self.space: Space = space
         self.role: Role = role
         self.receipts: Receipts | None = receipts
-        self._unit: Matrix | None = None
+        self._unit: Matrix | None = matrix if space.metric != "cosine" or _are_unit(low, high) else None
 
     @property
     def comparable(self) -> Matrix:
         """The array as the metric wants it: unit length under cosine, as it is otherwise. Computed once."""
         if self._unit is None:
-            self._unit = unit(self.array) if self.space.metric == "cosine" else self.array
+            self._unit = unit(self.array)
         return self._unit
 
     def __len__(self) -> int:
@@ -167,11 +169,32 @@ def score(queries: Matrix, documents: Matrix, metric: Metric) -> Matrix:
 
 def unit(array: Matrix) -> Matrix:
     """Scale every row to length 1, in float64 so that neither large nor tiny values over- or underflow."""
-    norms = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
-    if np.abs(norms - 1.0).max(initial=0.0) < 1e-6:
+    squares = _squares(array)
+    if _are_unit(*_range(squares)):
         return array
-    scaled: Matrix = (array / norms[:, None]).astype(np.float32)
+    scaled: Matrix = (array / np.sqrt(squares)[:, None]).astype(np.float32)
     return scaled
+
+
+def _squares(array: Matrix) -> NDArray[np.float64]:
+    """Squared lengths of the rows."""
+    if len(array) == 1:  # a query; a copy of it is quicker than numpy's conversion on the way
+        array = array.astype(np.float64)
+    squares: NDArray[np.float64] = np.vecdot(array, array, dtype=np.float64)
+    return squares
+
+
+def _range(squares: NDArray[np.float64]) -> tuple[float, float]:
+    """The least and the greatest; NaN if any is NaN, and 1 if there are none."""
+    if len(squares) <= 1:
+        value = squares.item() if len(squares) else 1.0
+        return value, value
+    return float(squares.min()), float(squares.max())
+
+
+def _are_unit(low: float, high: float) -> bool:
+    """Tell from the range of squared lengths whether rows have length 1, as nearly as float32 can."""
+    return low > 1.0 - 2e-6 and high < 1.0 + 2e-6
 
 
 def as_matrix(array: Any, dimension: int) -> Matrix:
@@ -193,6 +216,8 @@ def as_matrix(array: Any, dimension: int) -> Matrix:
         raise InvalidVectors(f"Expected shape (n, {dimension}), got {matrix.shape}.{hint}")
     if matrix.shape[1] != dimension:
         raise InvalidVectors(f"Expected vectors of dimension {dimension}, got {matrix.shape[1]}.")
+    if matrix.dtype == np.float32:
+        return np.ascontiguousarray(matrix, dtype=np.float32)  # of native byte order
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported with its row
         return np.ascontiguousarray(matrix, dtype=np.float32)
 
@@ -209,8 +234,12 @@ def _ragged(array: Any, dimension: int) -> str | None:
     return None
 
 
-def _check_values(matrix: Matrix, space: Space) -> None:
-    squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
+def _check_values(matrix: Matrix, space: Space) -> tuple[float, float]:
+    """Refuse what cannot be vectors of the space; else the range of the squared lengths."""
+    squares = _squares(matrix)
+    low, high = _range(squares)
+    if low > 0.0 and high < np.inf and not (space.normalized and (low < _SHORTEST or high > _LONGEST)):
+        return low, high
     if not np.isfinite(squares).all():
         row = int(np.flatnonzero(~np.isfinite(squares))[0])
         what = "NaN" if np.isnan(matrix[row]).any() else "infinity"
@@ -226,3 +255,4 @@ def _check_values(matrix: Matrix, space: Space) -> None:
                 f"Row {row} has length {np.sqrt(squares[row]):.4g}, but the space {space} says its vectors have "
                 "length 1. Either they are not of this space, or they were shortened and not normalised again."
             )
+    return low, high

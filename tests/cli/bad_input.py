@@ -48,6 +48,11 @@ CASES = (
     Case("index folder --into new.ss --id number", 2, "need --text"),
     Case("index talks.csv --into new.ss --text abstract --metadata path", 2, "no column can be kept as it"),
     Case("import notes.jsonl", 2, "Missing option '--into'"),
+    Case("search notes.ss cat --recall 2", 2, "2.0 is not in the range 0.0<x<=1.0"),
+    Case("tune notes.ss --recall 0", 2, "0.0 is not in the range 0.0<x<=1.0"),
+    Case("tune notes.ss --recall high", 2, "'high' is not a valid float"),
+    Case("tune notes.ss --engines ,", 2, "--engines must name engines"),
+    Case("tune notes.ss --plot curves.xls", 2, "--plot must name a .png, .svg or .pdf file, got curves.xls"),
     Case("encoders minilm", 2, "minilm"),
     # Filters
     Case(WHERE + """'{"year":'""", 3, "--where must be JSON"),
@@ -65,12 +70,15 @@ CASES = (
     Case("delete notes.ss nope", 1, "no row has the id 'nope'"),
     Case("info missing.ss", 4, "missing.ss"),
     Case("compact missing.ss", 4, "missing.ss"),
+    Case("tune missing.ss", 4, "missing.ss"),
+    Case("tune notes.ss --engines btree", 4, "There is no engine 'btree'"),
     Case("export missing.ss notes.jsonl", 4, "missing.ss"),
     Case("import missing.jsonl --into new.ss", 4, "missing.jsonl"),
     Case("index missing --into new.ss", 4, "missing"),
     Case("index folder --into new.ss --encoder word2vec", 4, "minilm, wordllama"),
     Case("demo cat --encoder word2vec", 4, "minilm, wordllama"),
     # What cannot be used
+    Case("search notes.ss cat --recall nan", 3, "recall must be a number above 0 and at most 1, got nan"),
     Case("search notes.ss ''", 3, "blank"),
     Case("search notes.ss '   '", 3, "blank"),
     Case("demo ' '", 3, "not blank"),
@@ -93,6 +101,7 @@ CASES = (
     Case("import strangers.jsonl --into new.ss --encoder minilm", 3, "the spaces differ in"),
     Case("demo cat --into notes.ss", 3, "'samespace demo' did not make it"),
     # The disk
+    Case("tune notes.ss --plot nowhere/curves.png", 5, "nowhere"),
     Case("export notes.ss nowhere/notes.jsonl", 5, "nowhere"),
     Case("search broken.ss cat", 5, "broken.ss"),
 )

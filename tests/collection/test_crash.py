@@ -314,7 +314,7 @@ def test_a_catalogue_of_a_newer_version_is_refused(path):
     connection = sqlite3.connect(path / "catalog.sqlite")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(ss.CollectionCorrupt, match=r"has format 99; this samespace reads up to 1\. Upgrade"):
+    with pytest.raises(ss.CollectionCorrupt, match=r"has format 99; this samespace reads up to 2\. Upgrade"):
         ss.open(path)
 
 

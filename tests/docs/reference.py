@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import samespace as ss
 from samespace import encoders, errors, interchange
 from samespace.encoders import MODELS
+from samespace.indexes import ENGINES
+from samespace.memory import TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["PAGES", "documented", "renewed"]
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
-PAGES = tuple(REFERENCE / name for name in ("python.md", "encoders.md", "bad-input.md"))
+PAGES = (
+    *(REFERENCE / name for name in ("python.md", "encoders.md", "engines.md", "bad-input.md")),
+    REFERENCE.parent / "how-to" / "choose-what-memory-holds.md",
+)
 
 _PART = re.compile(r"(<!-- generated: (?P<name>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -207,6 +212,24 @@ def catalogue(_argument: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def engines(_argument: str) -> str:
+    """The catalogue of engines."""
+    lines = ["| name | how | library | comes with | built |", "|---|---|---|---|---|"]
+    for row in ENGINES.values():
+        source = f"`samespace[{row.extra}]`" if row.extra not in (None, "scan", "graph") else "samespace"
+        built = "in the background" if row.builds else "at once"
+        lines.append(f"| `{row.name}` | {row.summary} | {row.library or 'numpy'} | {source} | {built} |")
+    return "\n".join(lines) + "\n"
+
+
+def tiers(_argument: str) -> str:
+    """The memory tiers."""
+    lines = ["| memory | vectors on disk | bytes on disk | bytes in memory | for |", "|---|---|---|---|---|"]
+    for tier in TIERS.values():
+        lines.append(f"| `{tier.name}` | {tier.precision} | {tier.disk} | {tier.held} | {tier.summary} |")
+    return "\n".join(lines) + "\n"
+
+
 def catalogue_files(_argument: str) -> str:
     """The files that each encoder's vectors depend on."""
     lines = ["| encoder | space id | file | distribution | bytes | sha256 |", "|---|---|---|---|---|---|"]
@@ -251,6 +274,8 @@ _MAKERS: dict[str, Callable[[str], str]] = {
     "error-tree": error_tree,
     "catalogue": catalogue,
     "catalogue-files": catalogue_files,
+    "engines": engines,
+    "tiers": tiers,
     "bad-input-names": bad_input_names,
     "bad-inputs": bad_inputs,
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import samespace as ss
 from samespace.errors import InvalidInput, MissingExtra, NotFound
 from samespace.sources import file_digest, find_files, gone, read_files, read_stream
 
@@ -87,9 +88,9 @@ def test_hidden_and_made_folders_are_passed_over(tmp_path):
         notes_ss__catalog_sqlite="x",
         env__pyvenv_cfg="x",
         env__lib__x_py="x = 1",
-        mine__catalog_sqlite="x",
-        mine__vectors_f32="x",
     )
+    ss.open(tmp_path / "mine", space=ss.Space("declared", 2)).close()
+    (tmp_path / "mine" / "x.txt").write_text("x")
     for name in ("node_modules", "__pycache__", "site-packages"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.txt").write_text("x")

@@ -23,6 +23,7 @@ _COMMANDS = {
     "get": "rows",
     "delete": "rows",
     "info": "info",
+    "tune": "tune",
     "compact": "info",
     "export": "exchange",
     "import": "exchange",

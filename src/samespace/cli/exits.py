@@ -58,7 +58,7 @@ MEANINGS: dict[int, str] = {
     "could not be read, or a question answered with no.",
     2: "The command line itself is wrong: an unknown option, a missing argument, a number out of range.",
     3: "Something given cannot be used: a filter, a query, a row of a file, another space.",
-    4: "A collection, a file or an encoder of that name does not exist.",
+    4: "A collection, a file, an encoder or an engine of that name does not exist.",
     5: "The disk, a file on it, another writer or the memory stood in the way.",
     6: "An optional package is not installed; the message has the command that installs it.",
     BUG: "A mistake of samespace; please report it with what SAMESPACE_DEBUG=1 shows.",

@@ -45,7 +45,12 @@ def compact_command(collection: str, as_json: bool) -> None:
 
 def _as_json(info: Info) -> dict[str, Any]:
     values = {field.name: getattr(info, field.name) for field in dataclasses.fields(info)}
-    return values | {"path": str(info.path), "space": info.space.to_dict() | {"id": info.space.id}}
+    return values | {
+        "path": str(info.path),
+        "space": info.space.to_dict() | {"id": info.space.id},
+        "running_recall": None if info.running_recall is None else info.running_recall.to_dict(),
+        "tuning": None if info.tuning is None else info.tuning.to_dict(),
+    }
 
 
 def _as_facts(info: Info) -> dict[str, str]:
@@ -73,6 +78,33 @@ def _as_facts(info: Info) -> dict[str, str]:
         "digest": space.digest or "",
         "engine": f"{info.engine}, index over {output.plural(info.indexed, 'slot')}, "
         f"{output.size(info.memory_index)} of memory",
+        **_recall(info),
+        "note": info.note,
         "on disk": f"{output.size(sum(sizes.values()))}: {parts}",
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _recall(info: Info) -> dict[str, str]:
+    """What is declared, what was measured, and what live searches show."""
+    from samespace.cli.tune import interval
+
+    tuning, running = info.tuning, info.running_recall
+    facts = {"recall": f"{info.declared_recall:g} declared", "measured": "not yet; 'samespace tune' does it"}
+    if tuning is not None:
+        point, curve = tuning.point, tuning.curve
+        setting = tuning.engine if tuning.effort is None else f"{tuning.engine} at effort {tuning.effort:,}"
+        facts["measured"] = f"{tuning.time}: {setting}, chosen for {tuning.recall:g}"
+        if point is not None:
+            of = output.plural(point.recall.queries, "query", "queries")
+            facts["measured"] += f", finds {interval(point.recall)}, {of}"
+        points = () if curve is None else [point for point in curve.points if point.k == 10 and point.effort]
+        facts["curve"] = ", ".join(f"{point.effort:,}: {point.recall.recall:.4f}" for point in points)
+    if running is not None:
+        facts["running"] = (
+            f"{interval(running)} of the last {output.plural(running.queries, 'checked search', 'checked searches')}"
+        )
+        facts["running"] += f"; {output.plural(info.alarms, 'alarm')}" if info.alarms else ""
+    if info.building:
+        facts["building"] = "an index, in the background"
+    return facts

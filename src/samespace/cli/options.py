@@ -10,9 +10,9 @@ import click
 from samespace.errors import InvalidFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Command", "as_json", "collection", "encoder", "threads", "where"]
+__all__ = ["Command", "as_json", "collection", "encoder", "recall", "threads", "where"]
 
 _EXAMPLE = """'{"year": {"$gte": 2024}}'"""
 
@@ -70,3 +70,9 @@ encoder = click.option(
 threads = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads that encode; all cores if left out."
 )
+
+
+def recall(help: str) -> Callable[[Any], Any]:  # noqa: A002 - as click calls it
+    """Make the option that names a recall."""
+    share = click.FloatRange(min=0.0, max=1.0, min_open=True)
+    return click.option("--recall", type=share, metavar="X", help=help)

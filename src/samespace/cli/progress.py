@@ -13,9 +13,9 @@ import click
 from samespace.cli.output import console
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["Meter", "progress"]
+__all__ = ["Meter", "progress", "stages"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -110,6 +110,41 @@ def _bar(label: str, total: int | None) -> Iterator[Meter]:
     with Progress(*columns, console=console(err=True), transient=True, speed_estimate_period=60) as bar:
         task = bar.add_task(label, total=total)
         yield Bar(total)
+
+
+@contextmanager
+def stages(label: str, *, quiet: bool = False) -> Iterator[Callable[[str, float], None]]:
+    """Show on stderr which part of a work of several stages is done.
+
+    Args:
+        label: the whole, such as ``"tuning"``.
+        quiet: show nothing.
+
+    Yields:
+        a function of the stage's name and the part of the whole that is done, from 0 to 1.
+    """
+    if quiet:
+        yield lambda _stage, _part: None
+    elif sys.stderr.isatty():
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+        columns = (
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+        )  # fmt: skip
+        with Progress(*columns, console=console(err=True), transient=True) as bar:
+            task = bar.add_task(label, total=1.0)
+            yield lambda stage, part: bar.update(task, description=f"{label}: {stage}", completed=part)
+    else:
+        last = ("", time.monotonic())
+
+        def show(stage: str, part: float) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if stage != last[0] or now - last[1] >= _SECONDS_BETWEEN_LINES:
+                last = (stage, now)
+                click.echo(f"{label}: {stage}, {part:.0%}", err=True)
+
+        yield show
 
 
 def _duration(seconds: float) -> str:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     help="By meaning, by words, or by both.",
 )
 @click.option("--min-score", type=float, metavar="X", help="Only hits that score X or more.")
+@options.recall("Find this part of the true nearest rows on average; what is declared if left out, and 1 is exact.")
 @click.option("--full", is_flag=True, help="Show passages to their end, however long.")
 @options.as_json
 def search_command(
@@ -49,6 +50,7 @@ def search_command(
     where: Mapping[str, Any] | None,
     mode: Literal["vector", "text", "hybrid"],
     min_score: float | None,
+    recall: float | None,
     full: bool,
     as_json: bool,
 ) -> int:
@@ -68,7 +70,7 @@ def search_command(
         if mode != "text":
             rows.require_encoder()
         with _preparing(rows):
-            hits = rows.search(query, k, where=where, mode=mode, min_score=min_score)
+            hits = rows.search(query, k, where=where, mode=mode, min_score=min_score, recall=recall)
     if as_json:
         output.document([output.hit_dict(hit) for hit in hits])
     elif hits:

@@ -8,11 +8,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from samespace.errors import NotFound
+from samespace.errors import MissingExtra, NotFound
 from samespace.indexes.base import Index, Mask, Neighbours
 from samespace.space import Metric
 
-__all__ = ["ENGINES", "Engine", "Index", "Mask", "Neighbours", "choose", "engine"]
+__all__ = ["ENGINES", "Engine", "Index", "Mask", "Neighbours", "accelerator", "choose", "engine", "require"]
 
 log = logging.getLogger("samespace.indexes")
 
@@ -29,7 +29,9 @@ class Engine:
         module: where its class is.
         attribute: the name of its class.
         library: the module that it needs besides numpy.
+        extra: of samespace, that brings the library.
         keeps: it has a file that is worth keeping.
+        builds: it is made once over many vectors, which takes long; covering more of them is making it anew.
         summary: one line for people who choose.
     """
 
@@ -37,7 +39,9 @@ class Engine:
     module: str
     attribute: str
     library: str | None
+    extra: str | None
     keeps: bool
+    builds: bool
     summary: str
 
     @property
@@ -51,27 +55,45 @@ class Engine:
         return cls
 
 
+_HERE = "samespace.indexes."
+
 ENGINES: Mapping[str, Engine] = {
     row.name: row
     for row in (
         Engine(
-            "exact",
-            "samespace.indexes.exact",
-            "ExactIndex",
-            None,
-            False,
+            "exact", _HERE + "exact", "ExactIndex", None, None, False, False,
             "compares with every vector; the oracle, and fastest while there are few",
         ),
         Engine(
-            "scan",
-            "samespace.indexes.scan",
-            "ScanIndex",
-            "turbovec",
-            True,
+            "scan", _HERE + "scan", "ScanIndex", "turbovec", "scan", True, False,
             "reads 4-bit codes of all vectors and scores the best exactly; filters cost no recall",
         ),
+        Engine(
+            "graph", _HERE + "graph", "GraphIndex", "rabitqlib", "graph", True, True,
+            "a graph of quantised neighbourhoods (SymphonyQG); the fastest for many vectors that seldom change",
+        ),
+        Engine(
+            "hnsw", _HERE + "faiss", "HnswIndex", "faiss", "faiss", True, True,
+            "a hierarchical graph over whole vectors",
+        ),
+        Engine(
+            "hnsw-sq8", _HERE + "faiss", "HnswSq8Index", "faiss", "faiss", True, True,
+            "a hierarchical graph over vectors of 8 bits a number",
+        ),
+        Engine(
+            "ivf", _HERE + "faiss", "IvfIndex", "faiss", "faiss", True, True,
+            "lists of the vectors near each of many centres; quickly built",
+        ),
+        Engine(
+            "ivf-sq8", _HERE + "faiss", "IvfSq8Index", "faiss", "faiss", True, True,
+            "such lists of vectors of 8 bits a number",
+        ),
+        Engine(
+            "ivf-pq", _HERE + "faiss", "IvfPqIndex", "faiss", "faiss", True, True,
+            "such lists of product codes; the least memory",
+        ),
     )
-}
+}  # fmt: skip
 
 
 def engine(name: str) -> type[Index]:
@@ -86,6 +108,20 @@ def engine(name: str) -> type[Index]:
     return ENGINES[name].load()
 
 
+def require(name: str) -> Engine:
+    """Find an engine that can be used here.
+
+    Raises:
+        NotFound: there is no engine of that name.
+        MissingExtra: its library is not installed.
+    """
+    engine(name)
+    row = ENGINES[name]
+    if not row.available:
+        raise MissingExtra(f"The engine {name!r}", row.extra or name)
+    return row
+
+
 def choose(count: int, metric: Metric, dimension: int) -> str:
     """Name the engine for ``count`` vectors: what answers soonest at full recall, and is installed."""
     if count * dimension * 4 <= _SMALL:
@@ -94,3 +130,8 @@ def choose(count: int, metric: Metric, dimension: int) -> str:
         log.warning("turbovec is not installed; %d vectors are searched exactly, which is slower.", count)
         return "exact"
     return "scan" if metric in engine("scan").metrics else "exact"
+
+
+def accelerator() -> str | None:
+    """Name the best engine that is built over many vectors, and installed."""
+    return next((name for name in ("graph", "hnsw") if ENGINES[name].available), None)

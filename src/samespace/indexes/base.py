@@ -46,6 +46,8 @@ class Index(ABC):
 
     engine: ClassVar[str]
     metrics: ClassVar[frozenset[Metric]]
+    efforts: ClassVar[tuple[int, ...]] = ()
+    """Rising settings worth trying, from fast to thorough; none if there is nothing to set."""
 
     def __init__(self, dimension: int, metric: Metric) -> None:
         self.dimension = dimension
@@ -56,14 +58,17 @@ class Index(ABC):
         """Positions that the index covers."""
 
     @abstractmethod
-    def extend(self, vectors: Matrix) -> None:
+    def extend(self, vectors: Matrix, threads: int | None = None) -> None:
         """Cover all of ``vectors``, of which the first ``len(self)`` rows are those that are covered already.
 
-        The array is kept, not copied: it may be a memory map, and must not change.
+        Args:
+            vectors: comparable, float32 or float16. The array is kept, not copied: it may be a memory map, and
+                must not change.
+            threads: that a long build may use; None for one a core.
         """
 
     @abstractmethod
-    def search(self, queries: Matrix, k: int, allowed: Mask | None = None) -> Neighbours:
+    def search(self, queries: Matrix, k: int, allowed: Mask | None = None, effort: int | None = None) -> Neighbours:
         """Find the ``k`` best positions for each of ``(q, dimension)`` queries.
 
         Args:
@@ -71,6 +76,8 @@ class Index(ABC):
             k: at least 1.
             allowed: bool of shape (len(self),): only positions that are True are found, and never fewer than
                 ``k`` of them when there are ``k``. None allows all.
+            effort: one of :attr:`efforts`, or any between; more finds more, and takes longer. None is enough
+                for a recall of .99 on vectors of the usual kind.
         """
 
     @abstractmethod

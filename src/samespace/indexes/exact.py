@@ -45,13 +45,19 @@ class ExactIndex(Index):
     def __len__(self) -> int:
         return len(self._state[0])
 
-    def extend(self, vectors: Matrix) -> None:
+    def extend(self, vectors: Matrix, threads: int | None = None) -> None:  # noqa: ARG002 - there is nothing to build
         covered, norms = self._state
         if norms is not None:
             norms = np.concatenate([norms, _norms(vectors[len(covered) :])])
         self._state = (np.asarray(vectors), norms)  # a memory map without the cost of its subclass
 
-    def search(self, queries: Matrix, k: int, allowed: Mask | None = None) -> Neighbours:
+    def search(
+        self,
+        queries: Matrix,
+        k: int,
+        allowed: Mask | None = None,
+        effort: int | None = None,  # noqa: ARG002 - all of it, always
+    ) -> Neighbours:
         vectors, norms = self._state
         return search_exactly(queries, vectors, k, self.metric, allowed, norms)
 
@@ -117,7 +123,8 @@ def _blocks(vectors: Matrix, positions: NDArray[np.int64] | None) -> Iterator[tu
     step = max(1, _BLOCK_BYTES // (4 * vectors.shape[1]))
     for start in range(0, count, step):
         part = slice(start, min(start + step, count))
-        yield part, vectors[part] if positions is None else vectors.take(positions[part], axis=0)
+        block = vectors[part] if positions is None else vectors.take(positions[part], axis=0)
+        yield part, block.astype(np.float32, copy=False)
 
 
 def _estimate(

@@ -7,10 +7,9 @@ are enough, and a file that knows whether it is whole.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from samespace.errors import CollectionCorrupt, MissingExtra
 from samespace.indexes import sealed
 from samespace.indexes.base import Index, Mask, Neighbours
 from samespace.indexes.exact import search_exactly
+from samespace.indexes.layout import LIMIT, Products
 from samespace.indexes.scoring import best, rescore
 from samespace.vectors import Matrix
 
@@ -39,82 +39,8 @@ _FACTOR = 1.5  # candidates for each hit that is asked for, where many are
 _MORE = 5  # times as many on the second attempt; there is no third
 _SURE = 3.0  # standard deviations of a code's error by which the candidates' border must lie below the hits
 _ROWS = 16_384  # coded at a time
-_TOGETHER = 32 << 20  # bytes of float64 candidates held at a time, over the queries of a batch
 _FEW = 1_000  # rows; scoring so few exactly is faster than reading codes under a mask
-_ONES = np.ones((1, 1))
-_LIMIT = 1e15  # of a number; turbovec takes up to 1e16
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """How vectors are laid out for an inner product of codes.
-
-    Unit vectors stay as they are. Others lose what they have in common, and their typical length becomes 1:
-    codes err in proportion to length, and neither changes the order, since q(x - c) = qx - qc. Under Euclid a
-    row gets one more number, (1 - |x|²)/2, against 1 in the query: the product is (|q|² + 1 - |q-x|²)/2.
-    """
-
-    metric: Metric
-    dimension: int
-    centre: Matrix  # zeros under cosine
-    scale: float  # 1 under cosine
-    fitted: int  # rows that it was made for
-
-    @classmethod
-    def fit(cls, vectors: Matrix, metric: Metric) -> _Frame:
-        count, dimension = vectors.shape
-        if metric == "cosine" or count == 0:
-            return cls(metric, dimension, np.zeros(dimension, np.float32), 1.0, count)
-        # Evenly spaced rows, because those that were added together are often alike.
-        sample = vectors[:: max(1, count // _ROWS)].astype(np.float64)
-        centre = sample.mean(0).astype(np.float32)
-        sample -= centre
-        return cls(metric, dimension, centre, float(np.sqrt(np.vecdot(sample, sample).mean())) or 1.0, count)
-
-    @property
-    def width(self) -> int:
-        """Length of a coded row: a multiple of 8."""
-        return -(-(self.dimension + (self.metric == "euclidean")) // 8) * 8
-
-    @property
-    def plain(self) -> bool:
-        """Nothing is to be done."""
-        return self.metric == "cosine" and self.width == self.dimension
-
-    def rows(self, vectors: Matrix) -> Matrix:
-        """Lay out vectors: float32 of shape (n, width)."""
-        if self.plain:
-            return np.ascontiguousarray(vectors)
-        rows = np.zeros((len(vectors), self.width), np.float32)
-        with np.errstate(over="ignore"):  # what overflows is found by its size
-            moved = (vectors - self.centre.astype(np.float64)) / self.scale
-            rows[:, : self.dimension] = moved
-            if self.metric == "euclidean":
-                rows[:, self.dimension] = (1.0 - np.vecdot(moved, moved)) / 2.0
-        return rows
-
-    def queries(self, queries: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
-        """Lay out queries at unit length; their own lengths, of shape (q, 1), are the second result."""
-        if self.plain:
-            return np.ascontiguousarray(queries), _ONES
-        rows = np.zeros((len(queries), self.width))
-        rows[:, : self.dimension] = queries
-        if self.metric == "euclidean":
-            rows[:, : self.dimension] = (queries - self.centre.astype(np.float64)) / self.scale
-            rows[:, self.dimension] = 1.0
-        lengths = np.sqrt(np.vecdot(rows, rows))[:, None]
-        lengths[lengths == 0] = 1.0
-        return (rows / lengths).astype(np.float32), lengths
-
-    def products(self, queries: Matrix, scores: Matrix, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Turn exact scores of shape (q, m) into the inner products that the codes estimate."""
-        wide = scores.astype(np.float64)
-        if self.metric == "euclidean":
-            return (lengths**2 - (wide / self.scale) ** 2) / (2.0 * lengths)
-        if self.metric == "dot":
-            wide -= np.vecdot(queries, self.centre, dtype=np.float64)[:, None]
-            wide /= self.scale * lengths
-        return wide
+_MULTIPLE = 8  # of which turbovec wants the width of a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +48,7 @@ class _State:
     """What one search works on."""
 
     vectors: Matrix
-    frame: _Frame
+    layout: Products
     codes: Any  # turbovec.TurboQuantIndex; None if a number is too large to code
 
 
@@ -144,18 +70,24 @@ class ScanIndex(Index):
         super().__init__(dimension, metric)
         _turbovec()
         nothing = np.empty((0, dimension), np.float32)
-        frame = _Frame.fit(nothing, metric)
-        self._state = _State(nothing, frame, _turbovec().TurboQuantIndex(frame.width, _BITS))
+        layout = Products.fit(nothing, metric, _MULTIPLE)
+        self._state = _State(nothing, layout, _turbovec().TurboQuantIndex(layout.width, _BITS))
         self._extending = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._state.vectors)
 
-    def extend(self, vectors: Matrix) -> None:
+    def extend(self, vectors: Matrix, threads: int | None = None) -> None:  # noqa: ARG002 - it takes what it needs
         with self._extending:
             self._state = self._extended(np.asarray(vectors))
 
-    def search(self, queries: Matrix, k: int, allowed: Mask | None = None) -> Neighbours:
+    def search(
+        self,
+        queries: Matrix,
+        k: int,
+        allowed: Mask | None = None,
+        effort: int | None = None,  # noqa: ARG002 - it sees for itself how much is enough
+    ) -> Neighbours:
         state = self._state
         n = len(state.vectors)
         if allowed is not None and len(allowed) < n:  # it grew since the mask was made
@@ -164,29 +96,18 @@ class ScanIndex(Index):
         wanted = max(_FEWEST, int(k * _FACTOR) + 8)
         if state.codes is None or not _pays(wanted, count, n):
             return search_exactly(queries, state.vectors, k, self.metric, allowed)
-        together = max(1, _TOGETHER // (8 * self.dimension * wanted))
-        again = _pays(wanted * _MORE, count, n)
-        if len(queries) <= together:
-            return self._search(state, queries, k, allowed, wanted, again)
-        parts = [
-            self._search(state, queries[at : at + together], k, allowed, wanted, again)
-            for at in range(0, len(queries), together)
-        ]
-        return Neighbours(
-            np.concatenate([part.positions for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-        )
+        return self._search(state, queries, k, allowed, wanted, again=_pays(wanted * _MORE, count, n))
 
     def _search(
         self, state: _State, queries: Matrix, k: int, allowed: Mask | None, wanted: int, again: bool
     ) -> Neighbours:
         """Score ``wanted`` candidates of each query; where that may be too few, take more, or all."""
-        rows, lengths = state.frame.queries(queries)
+        rows, lengths = state.layout.queries(queries)
         estimates, candidates = state.codes.search(rows, wanted, mask=allowed)
         scores = rescore(queries, state.vectors, candidates, self.metric)
         positions, top = best(candidates, scores, k)
-        products = state.frame.products(queries, scores, lengths)
-        sure = _sure(estimates, products, state.frame.products(queries, top[:, -1:], lengths))
+        products = state.layout.products(queries, scores, lengths)
+        sure = _sure(estimates, products, state.layout.products(queries, top[:, -1:], lengths))
         if not sure.all():
             unsure = np.flatnonzero(~sure)
             if again:
@@ -198,21 +119,21 @@ class ScanIndex(Index):
 
     def _extended(self, vectors: Matrix) -> _State:
         old, start = self._state, len(self)
-        frame, engine = old.frame, _turbovec().TurboQuantIndex
-        if frame.fitted == 0 or (self.metric != "cosine" and len(vectors) > 8 * frame.fitted):
+        layout, engine = old.layout, _turbovec().TurboQuantIndex
+        if layout.fitted == 0 or (self.metric != "cosine" and len(vectors) > 8 * layout.fitted):
             # The first rows may not have shown what is typical; eight times as many later, look again.
-            frame, start = _Frame.fit(vectors, self.metric), 0
+            layout, start = Products.fit(vectors, self.metric, _MULTIPLE), 0
         elif old.codes is None:
-            return _State(vectors, frame, None)
-        codes = engine.from_bytes(old.codes.to_bytes()) if start else engine(frame.width, _BITS)
+            return _State(vectors, layout, None)
+        codes = engine.from_bytes(old.codes.to_bytes()) if start else engine(layout.width, _BITS)
         for at in range(start, len(vectors), _ROWS):
-            rows = frame.rows(vectors[at : at + _ROWS])
-            if not np.abs(rows).max(initial=0.0) < _LIMIT:
+            rows = layout.rows(vectors[at : at + _ROWS])
+            if not np.abs(rows).max(initial=0.0) < LIMIT:
                 log.warning("Vectors from %d on hold numbers too large for codes; searching exactly.", at)
-                return _State(vectors, frame, None)
+                return _State(vectors, layout, None)
             codes.add(rows)
         codes.prepare()
-        return _State(vectors, frame, codes)
+        return _State(vectors, layout, codes)
 
     def save(self, path: Path) -> None:
         """Write the codes under a checksum.
@@ -223,29 +144,20 @@ class ScanIndex(Index):
         """
         state = self._state
         header = {
-            **self._kind(),
-            "count": len(state.vectors),
-            "vectors": _fingerprint(state.vectors),
-            "scale": state.frame.scale,
-            "fitted": state.frame.fitted,
+            **self._kind(state.vectors),
+            "scale": state.layout.scale,
+            "fitted": state.layout.fitted,
         }
-        codes = b"" if state.codes is None else state.codes.to_bytes()
-        sealed.write(path, header, state.frame.centre.tobytes() + codes)
+        sealed.write(path, header, state.layout.centre.data, b"" if state.codes is None else state.codes.to_bytes())
 
     @classmethod
     def load(cls, path: Path, vectors: Matrix, metric: Metric) -> ScanIndex:
         index = cls(vectors.shape[1], metric)
         header, payload = sealed.read(path)
-        expected = {**index._kind(), "count": len(vectors), "vectors": _fingerprint(vectors)}
-        for name, value in expected.items():
-            if header.get(name) != value:
-                raise CollectionCorrupt(
-                    f"{path} was written for other vectors or by another version: its {name} is "
-                    f"{header.get(name)!r}, expected {value!r}. {sealed.REMEDY}"
-                )
+        sealed.expect(path, header, index._kind(vectors))
         border = 4 * index.dimension
-        centre = np.frombuffer(payload[:border], np.float32)
-        frame = _Frame(metric, index.dimension, centre, header["scale"], header["fitted"])
+        centre = np.frombuffer(payload[:border], np.float32).copy()
+        layout = replace(index._state.layout, centre=centre, scale=header["scale"], fitted=header["fitted"])
         codes = None
         if len(payload) > border:
             try:
@@ -253,15 +165,15 @@ class ScanIndex(Index):
             except ValueError as error:
                 raise CollectionCorrupt(f"turbovec cannot read {path}: {error}. {sealed.REMEDY}") from error
             codes.prepare()
-        index._state = _State(np.asarray(vectors), frame, codes)
+        index._state = _State(np.asarray(vectors), layout, codes)
         return index
 
     @property
     def memory(self) -> int:
         state = self._state
-        return 0 if state.codes is None or state.frame is None else len(state.vectors) * (state.frame.width // 2 + 4)
+        return 0 if state.codes is None else len(state.vectors) * (state.layout.width // 2 + 4)
 
-    def _kind(self) -> dict[str, Any]:
+    def _kind(self, vectors: Matrix) -> dict[str, Any]:
         return {
             "engine": self.engine,
             "version": _VERSION,
@@ -269,6 +181,8 @@ class ScanIndex(Index):
             "bits": _BITS,
             "dimension": self.dimension,
             "metric": self.metric,
+            "count": len(vectors),
+            "vectors": sealed.fingerprint(vectors),
         }
 
 
@@ -292,12 +206,6 @@ def _sure(estimates: Matrix, products: NDArray[np.float64], least: NDArray[np.fl
     # Candidates were chosen for high estimates, so errors lean upward; another lean is the codes' own.
     sure: NDArray[np.bool_] = least[:, 0] > estimates[:, -1] - np.minimum(mean, 0.0) + _SURE * spread
     return sure
-
-
-def _fingerprint(vectors: Matrix) -> str:
-    """Name an array by a few of its rows: enough to notice that a file belongs to another."""
-    rows = vectors[np.linspace(0, len(vectors) - 1, 16).astype(int)] if len(vectors) else vectors
-    return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:32]
 
 
 def _turbovec() -> Any:

@@ -22,9 +22,7 @@ __all__ = ["SourceFile", "file_digest", "find_files", "gone", "passages_of", "re
 _MOST_BYTES = 64 * 2**20  # text needs several times its size in memory while it is cut
 
 _PASSED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages"})
-# A folder that holds these is a virtual environment, or a collection of ours under any name.
-_VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
-_COLLECTION = ("catalog.sqlite", "vectors.f32")
+_VIRTUAL_ENVIRONMENT = "pyvenv.cfg"  # a folder that holds it is one
 
 Skip = Callable[[Path, str], None]
 
@@ -252,8 +250,17 @@ def _passed_over(folder: Path) -> bool:
         folder.name in _PASSED_FOLDERS
         or folder.suffix == ".ss"
         or (folder / _VIRTUAL_ENVIRONMENT).is_file()
-        or all((folder / name).is_file() for name in _COLLECTION)
+        or _is_collection(folder)
     )
+
+
+def _is_collection(folder: Path) -> bool:
+    """Tell whether it is one of ours, under whatever name: SQLite keeps the application's mark at byte 68."""
+    try:
+        with (folder / "catalog.sqlite").open("rb") as file:
+            return file.read(72)[68:] == b"same"
+    except OSError:
+        return False
 
 
 def _require(path: Path) -> None:

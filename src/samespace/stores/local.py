@@ -9,15 +9,15 @@ holds an old view can miss a row, which it notices, but never take one row for a
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,25 +27,45 @@ from samespace.errors import (
     CollectionClosed,
     CollectionCorrupt,
     InvalidInput,
+    InvalidVectors,
     NotFound,
-    SamespaceError,
     StorageError,
-    StorageFull,
 )
 from samespace.space import Space
 from samespace.stores import schema
 from samespace.stores.columns import Columns
+from samespace.stores.failures import Failures, busy
 from samespace.stores.fulltext import match_words
-from samespace.stores.vectorfile import checksum, map_vectors, sync_folder, write_vectors
+from samespace.stores.vectorfile import (
+    Precision,
+    Stored,
+    as_stored,
+    beyond,
+    checksum,
+    map_vectors,
+    sync_folder,
+    vector_file,
+    vector_files,
+    write_vectors,
+)
 from samespace.vectors import Matrix
 from samespace.where import Condition
 
 __all__ = ["LocalStore", "StoredRow", "View", "Written"]
 
 _COPY_BLOCK = 16_384  # rows copied at once by compaction
-_LONG_LOG = 1_000  # entries from which reading the rows' slots is quicker than replaying the log
+_LONG_LOG = 1_000  # entries from which reading the rows' slots may be quicker than replaying the log,
+_ROWS_AN_ENTRY = 8  # since replaying an entry takes as long as reading this many of them
 _CATALOG = "catalog.sqlite"
-_ROW = "slot, id, content, metadata, tokens_seen, tokens_total"
+
+# What is looked up comes as one JSON list: one text of the statement, which SQLite parses once, for any number of
+# them, and rows in their order. CROSS JOIN is SQLite's word for "do not turn the loops around".
+_FIELDS = "rows.slot, rows.id, content, metadata, tokens_seen, tokens_total"
+_ROWS = f"SELECT {_FIELDS} FROM json_each(?) AS wanted CROSS JOIN rows "  # noqa: S608  # constant text
+_BY_SLOT = _ROWS + "ON rows.slot = wanted.value"
+_BY_ID = _ROWS + "ON rows.id = wanted.value"
+# One row with all of it: each row that SQLite hands over costs Python more than the look-up.
+_IDS = "SELECT json_group_array(rows.id) FROM json_each(?) AS wanted LEFT JOIN rows ON rows.slot = wanted.value"
 
 
 class StoredRow(NamedTuple):
@@ -57,6 +77,10 @@ class StoredRow(NamedTuple):
     metadata: str
     tokens_seen: int | None
     tokens_total: int | None
+
+
+# As StoredRow._make, without a call of Python's for each row.
+_stored_row = partial(tuple.__new__, StoredRow)
 
 
 class Written(NamedTuple):
@@ -72,19 +96,41 @@ class View:
 
     Attributes:
         live: False where the row was deleted or replaced, bool of shape (n,).
-        vectors: memory-mapped, float32 of shape (n, dimension).
+        vectors: memory-mapped, float32 or float16 of shape (n, dimension).
         count: rows that are there.
     """
 
     sequence: int
     first_slot: int
     live: NDArray[np.bool_]
-    vectors: Matrix
+    vectors: Stored
     count: int
 
     @property
     def end_slot(self) -> int:
         return self.first_slot + len(self.live)
+
+    @property
+    def deleted(self) -> int:
+        """Slots whose row was deleted or replaced."""
+        return len(self.live) - self.count
+
+    @property
+    def precision(self) -> Precision:
+        """Of the numbers in the file of vectors."""
+        return "float16" if self.vectors.itemsize == 2 else "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the committed vectors are: slots ``first_slot`` … ``end_slot - 1`` of the file."""
+
+    first_slot: int
+    end_slot: int
+    precision: Precision
+
+    def __len__(self) -> int:
+        return self.end_slot - self.first_slot
 
 
 class LocalStore:
@@ -94,6 +140,8 @@ class LocalStore:
         path: the folder.
         space: makes the collection with this space where there is none; None opens what is there.
         encoder: name of the encoder that makes the vectors, kept for whoever opens the collection next.
+        precision: of the numbers on disk, for a collection that is made; ``compact`` changes it later. float16 takes
+            half the bytes, keeps 11 bits of each number, and refuses numbers beyond 65,504.
         timeout: seconds to wait for another writer.
 
     Raises:
@@ -102,18 +150,26 @@ class LocalStore:
     """
 
     def __init__(
-        self, path: Path, space: Space | None = None, *, encoder: str | None = None, timeout: float = 30.0
+        self,
+        path: Path,
+        space: Space | None = None,
+        *,
+        encoder: str | None = None,
+        precision: Precision = "float32",
+        timeout: float = 30.0,
     ) -> None:
+        _check_precision(precision)
         self.path = path
+        self._errors = Failures(path, path / _CATALOG)
         self._timeout = timeout
         self._lock = threading.RLock()
         self._write_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._closed = False
         catalog = path / _CATALOG
-        with _translated(path):
+        with self._errors:
             if not catalog.exists():
-                self._create(catalog, space, encoder)
+                self._create(catalog, space, encoder, precision)
             self._is_fixed = schema.is_fixed(catalog)
             self._reader = schema.connect(catalog, timeout)
         self._columns = Columns(-1)
@@ -121,11 +177,11 @@ class LocalStore:
         self._data_version = -1
         self._view: View | None = None
         try:
-            with _translated(path):
+            with self._errors:
                 try:
                     schema.check(self._reader, catalog)
                 except NotFound:
-                    self._create(catalog, space, encoder)
+                    self._create(catalog, space, encoder, precision)
                 meta = dict(self._reader.execute("SELECT key, value FROM meta").fetchall())
             try:
                 self.space = Space.from_dict(json.loads(meta["space"]))
@@ -137,10 +193,10 @@ class LocalStore:
             self._reader.close()
             raise
 
-    def _create(self, catalog: Path, space: Space | None, encoder: str | None) -> None:
+    def _create(self, catalog: Path, space: Space | None, encoder: str | None, precision: Precision) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise InvalidInput(f"{self.path} is a file. A collection is a folder; choose another name.")
-        if orphans := [file.name for file in self.path.glob("vectors-*.f32") if file.stat().st_size]:
+        if orphans := [file.name for file in vector_files(self.path) if file.stat().st_size]:
             raise CollectionCorrupt(
                 f"{self.path} has vectors ({orphans[0]}), but its catalogue is empty or gone. Was it copied without "
                 f"{_CATALOG}-wal? Restore the folder from a backup, or choose a new one."
@@ -153,17 +209,22 @@ class LocalStore:
             )
         self.path.mkdir(parents=True, exist_ok=True)
         connection = schema.connect(catalog, self._timeout)
-        meta = {"space": space.canonical, "encoder": encoder or "", "first_slot": "0", "end_slot": "0"}
-        schema.create(connection, meta)
+        meta = {"space": space.canonical, "encoder": encoder or "", "precision": precision}
+        schema.create(connection, {**meta, "first_slot": "0", "end_slot": "0"}, schema.FORMATS[precision])
         connection.close()
         sync_folder(self.path)
         sync_folder(self.path.parent)
+
+    @property
+    def precision(self) -> Precision:
+        """Of the numbers in the file of vectors, now; another process may compact the collection to the other one."""
+        return self.view().precision
 
     # Reading
 
     def view(self) -> View:
         """What is committed now. Costs microseconds when nothing has changed since the last call."""
-        with self._lock, _translated(self.path):
+        with self._lock, self._errors:
             if self._is_fixed and schema.log_of(self.path / _CATALOG).exists():
                 raise StorageError(
                     f"{self.path} was opened where it may not be written, and is written now. Open it again."
@@ -178,12 +239,14 @@ class LocalStore:
         known = self._view
         self._read("BEGIN")
         try:
-            first, end = self._slots(self._reader)
-            if known is None or known.first_slot != first:
-                known = View(0, first, np.empty(0, np.bool_), np.empty((0, self.space.dimension), np.float32), 0)
+            layout = self._layout(self._reader)
+            first = layout.first_slot
+            if known is None or known.first_slot != first or known.precision != layout.precision:
+                none = map_vectors(self.path, 0, self.space.dimension, layout.precision)
+                known = View(0, first, np.empty(0, np.bool_), none, 0)
             sequence = self._read("SELECT coalesce(max(sequence), 0) FROM log")[0][0]
-            live = np.zeros(end - first, np.bool_)
-            if sequence - known.sequence > _LONG_LOG:
+            live = np.zeros(len(layout), np.bool_)
+            if sequence - known.sequence > max(_LONG_LOG, len(layout) // _ROWS_AN_ENTRY):
                 alive = self._read("SELECT slot FROM rows")
                 live[np.fromiter((slot for (slot,) in alive), np.int64, len(alive)) - first] = True
             else:
@@ -198,28 +261,39 @@ class LocalStore:
         finally:
             self._read("COMMIT")
         vectors = known.vectors
-        if len(vectors) != end - first:
-            vectors = map_vectors(self._vector_file(first), end - first, self.space.dimension)
-        return View(sequence, first, live, vectors, int(live.sum()))
+        if len(vectors) != len(layout):
+            vectors = self._map(layout)
+        return View(sequence, first, live, vectors, int(np.count_nonzero(live)))
 
     def fetch(self, slots: Sequence[int]) -> list[StoredRow]:
         """The rows in these slots, in the order asked; those that are gone are left out."""
-        # Bound values keep the statement's text, so that SQLite parses it once and not for every search.
-        marks = ",".join("?" * len(slots))
-        found = {row.slot: row for row in self._rows(f"SELECT {_ROW} FROM rows WHERE slot IN ({marks})", slots)}  # noqa: S608
-        return [found[slot] for slot in slots if slot in found]
+        return self._rows(_BY_SLOT, f"[{','.join(map(str, slots))}]")
 
     def find(self, ids: Sequence[str]) -> dict[str, StoredRow]:
         """The rows of these ids that are there."""
-        rows = self._rows(
-            f"SELECT {_ROW} FROM rows WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608  # constant text
-            (json.dumps(list(ids)),),
-        )
-        return {row.id: row for row in rows}
+        return {row.id: row for row in self._rows(_BY_ID, json.dumps(list(ids)))}
+
+    def slot_of(self, name: str) -> int | None:
+        """The slot of the row of this id; None if there is no such row."""
+        with self._lock, self._errors:
+            found = self._read("SELECT slot FROM rows WHERE id = ?", (name,))
+            return found[0][0] if found else None
+
+    def ids_of(self, slots: NDArray[np.int64]) -> list[str | None]:
+        """The ids of the rows in these slots, int64 of shape (n,), in the order asked; None where a row is gone.
+
+        Made for many thousands at a time, and slots that come more than once.
+        """
+        # Neighbouring rows share pages, so going through the slots in order touches fewer of them.
+        ordered, place = np.unique(slots, return_inverse=True)
+        with self._lock, self._errors:
+            names = json.loads(self._read(_IDS, (str(ordered.tolist()),))[0][0])
+        found: list[str | None] = np.array(names, object)[place].tolist()
+        return found
 
     def truncated(self) -> int:
         """How many rows were longer than their encoder read."""
-        with self._lock, _translated(self.path):
+        with self._lock, self._errors:
             count: int = self._read("SELECT count(*) FROM rows WHERE tokens_seen < tokens_total")[0][0]
             return count
 
@@ -227,7 +301,7 @@ class LocalStore:
         """Where rows are there and meet the condition, bool of shape (n,). Do not change it."""
         if condition is None:
             return view.live
-        with self._lock, _translated(self.path):
+        with self._lock, self._errors:
             sequence, mask = self._masks.get(condition, (-1, view.live))
             if sequence == view.sequence:
                 return mask
@@ -241,13 +315,14 @@ class LocalStore:
 
     def match_text(self, words: str, k: int, allowed: NDArray[np.bool_], view: View) -> list[tuple[int, float]]:
         """The ``k`` best positions for a text by BM25, with their scores, best first."""
-        with self._lock, _translated(self.path):
+        with self._lock, self._errors:
             self._check_open()
             return match_words(self._reader, words, k, allowed, view.first_slot)
 
-    def _rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[StoredRow]:
-        with self._lock, _translated(self.path):
-            return [StoredRow._make(row) for row in self._read(statement, parameters)]
+    def _rows(self, statement: str, wanted: str) -> list[StoredRow]:
+        """The rows that the statement finds for a JSON list."""
+        with self._lock, self._errors:
+            return list(map(_stored_row, self._read(statement, (wanted,))))
 
     def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         self._check_open()
@@ -277,10 +352,13 @@ class LocalStore:
             tokens: tokens seen and tokens in all.
 
         Raises:
+            InvalidVectors: a number is beyond the collection's precision; nothing was written.
             StorageFull, CollectionBusy: nothing was written.
         """
         with self._transaction() as writer:
-            first, end = self._slots(writer)
+            layout = self._layout(writer)
+            end = layout.end_slot
+            stored = _fitting(vectors, layout.precision, ids.__getitem__)
             old = writer.execute(
                 "SELECT slot FROM rows WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
             ).fetchall()
@@ -288,10 +366,10 @@ class LocalStore:
             stop = end + len(ids)
             # The disk takes the vectors while SQLite works; both are done before the commit.
             with ThreadPoolExecutor(1) as disk:
-                written = disk.submit(write_vectors, self._vector_file(first), end - first, vectors)
+                written = disk.submit(write_vectors, self._file(layout), len(layout), stored)
                 self._remove(writer, removed)
                 self._insert(writer, end, zip(ids, contents, metadata, tokens, strict=True))
-                self._log(writer, end, stop, removed, checksum(vectors))
+                self._log(writer, end, stop, removed, checksum(stored))
                 writer.execute("UPDATE meta SET value = ? WHERE key = 'end_slot'", (str(stop),))
                 written.result()
         return Written(len(ids) - len(removed), len(removed))
@@ -304,23 +382,30 @@ class LocalStore:
             ).fetchall()
             removed = [slot for (slot,) in found]
             if removed:
-                _, end = self._slots(writer)
+                end = self._layout(writer).end_slot
                 self._remove(writer, removed)
                 self._log(writer, end, end, removed, 0)
         return len(removed)
 
-    def compact(self) -> None:
+    def compact(self, precision: Precision | None = None) -> None:
         """Give back the space of deleted rows: new vector file, new slot numbers, a log of one entry.
 
         Readers go on with the old file until they look again. The peak need is one copy of the live vectors.
+
+        Args:
+            precision: of the numbers in the new file; None keeps it. What float16 rounded away does not come back.
+
+        Raises:
+            InvalidVectors: a number is beyond that precision; the collection is as it was.
         """
+        if precision is not None:
+            _check_precision(precision)
         with self._transaction() as writer:
-            first, end = self._slots(writer)
-            old = map_vectors(self._vector_file(first), end - first, self.space.dimension)
+            layout = self._layout(writer)
             live = np.array([slot for (slot,) in writer.execute("SELECT slot FROM rows ORDER BY slot")], np.int64)
-            target = self._vector_file(end)
-            target.unlink(missing_ok=True)
-            crc = self._copy_vectors(old, live - first, target)
+            end = layout.end_slot
+            compacted = _Layout(end, end + len(live), precision or layout.precision)
+            crc = self._copy_vectors(writer, layout, live, compacted)
             # New numbers are all above the old ones, so no two rows collide on the way.
             writer.execute("CREATE TEMP TABLE renumbered (old INTEGER PRIMARY KEY, new INTEGER)")
             writer.executemany(
@@ -332,10 +417,13 @@ class LocalStore:
             sequence = writer.execute("SELECT coalesce(max(sequence), 0) FROM log").fetchone()[0]
             writer.execute("DELETE FROM log WHERE sequence < ?", (sequence,))
             writer.execute("UPDATE meta SET value = ? WHERE key = 'first_slot'", (str(end),))
-            writer.execute("UPDATE meta SET value = ? WHERE key = 'end_slot'", (str(end + len(live)),))
-            self._log(writer, end, end + len(live), [], crc)
+            writer.execute("UPDATE meta SET value = ? WHERE key = 'end_slot'", (str(compacted.end_slot),))
+            if compacted.precision != layout.precision:
+                schema.migrate(writer, schema.FORMATS[compacted.precision])
+                writer.execute("INSERT OR REPLACE INTO meta VALUES ('precision', ?)", (compacted.precision,))
+            self._log(writer, end, compacted.end_slot, [], crc)
             writer.execute("DELETE FROM log WHERE sequence = ?", (sequence,))
-        with self._write_lock, _translated(self.path):
+        with self._write_lock, self._errors:
             writer = self._open_writer()
             self._drop_old_vector_files(writer)
             # A reader in the middle of something keeps old pages alive; what it holds is given back next time.
@@ -350,7 +438,7 @@ class LocalStore:
         Returns:
             one sentence for each thing that is wrong; empty when all is well.
         """
-        with self._lock, _translated(self.path):
+        with self._lock, self._errors:
             problems = [f"catalogue: {row[0]}" for row in self._read("PRAGMA integrity_check") if row[0] != "ok"]
             while True:
                 view = self.view()
@@ -371,10 +459,9 @@ class LocalStore:
     @property
     def sizes(self) -> dict[str, int]:
         """Bytes on disk: ``vectors`` and ``catalog``."""
-        files = {file.name: file.stat().st_size for file in self.path.iterdir() if file.is_file()}
         return {
-            "vectors": sum(size for name, size in files.items() if name.endswith(".f32")),
-            "catalog": sum(size for name, size in files.items() if name.startswith(_CATALOG)),
+            "vectors": sum(file.stat().st_size for file in vector_files(self.path)),
+            "catalog": sum(file.stat().st_size for file in self.path.glob(f"{_CATALOG}*")),
         }
 
     def close(self) -> None:
@@ -393,9 +480,9 @@ class LocalStore:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """SQLite's write lock from beginning to commit; all or nothing."""
         if not self._write_lock.acquire(timeout=self._timeout):
-            raise CollectionBusy(_busy(self.path))
+            raise CollectionBusy(busy(self.path))
         try:
-            with _translated(self.path):
+            with self._errors:
                 self._check_open()
                 writer = self._open_writer()
                 writer.execute("BEGIN IMMEDIATE")
@@ -418,19 +505,33 @@ class LocalStore:
     def _drop_old_vector_files(self, writer: sqlite3.Connection) -> None:
         """Remove what a compaction left, whether it ended or died."""
         writer.execute("BEGIN IMMEDIATE")  # no compaction is under way while we hold the lock
-        current = self._vector_file(self._slots(writer)[0])
-        for file in self.path.glob("vectors-*.f32"):
+        current = self._file(self._layout(writer))
+        for file in vector_files(self.path):
             if file != current:
                 with contextlib.suppress(PermissionError):  # Windows keeps a mapped file; it goes next time
                     file.unlink()
         writer.execute("COMMIT")
 
-    def _copy_vectors(self, old: Matrix, positions: NDArray[np.int64], target: Path) -> int:
-        if len(positions) == 0:
+    def _copy_vectors(self, writer: sqlite3.Connection, old: _Layout, slots: NDArray[np.int64], new: _Layout) -> int:
+        """Write the vectors of these slots into the file of ``new``, and give their checksum."""
+
+        def name(row: int) -> str:
+            found: str = writer.execute("SELECT id FROM rows WHERE slot = ?", (int(part[row]),)).fetchone()[0]
+            return found
+
+        target = self._file(new)
+        target.unlink(missing_ok=True)
+        vectors = self._map(old)
+        if len(slots) == 0:
             target.touch()
-        for start in range(0, len(positions), _COPY_BLOCK):
-            write_vectors(target, start, old[positions[start : start + _COPY_BLOCK]])
-        return checksum(map_vectors(target, len(positions), self.space.dimension))
+        try:
+            for start in range(0, len(slots), _COPY_BLOCK):
+                part = slots[start : start + _COPY_BLOCK]
+                write_vectors(target, start, _fitting(vectors[part - old.first_slot], new.precision, name))
+        except BaseException:
+            target.unlink(missing_ok=True)  # a full disk has its room back at once
+            raise
+        return checksum(self._map(new))
 
     @staticmethod
     def _insert(writer: sqlite3.Connection, first: int, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -465,42 +566,35 @@ class LocalStore:
         )
 
     @staticmethod
-    def _slots(connection: sqlite3.Connection) -> tuple[int, int]:
+    def _layout(connection: sqlite3.Connection) -> _Layout:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        precision = meta.get("precision", "float32")  # collections older than the choice do not say
+        if precision not in get_args(Precision):
+            raise CollectionCorrupt(f"The catalogue names a precision that is not known: {precision!r}.")
         try:
-            return int(meta["first_slot"]), int(meta["end_slot"])
+            return _Layout(int(meta["first_slot"]), int(meta["end_slot"]), precision)
         except (KeyError, ValueError) as error:
             raise CollectionCorrupt(f"The catalogue does not say which slots it has ({error!r}).") from None
 
-    def _vector_file(self, first_slot: int) -> Path:
-        return self.path / f"vectors-{first_slot}.f32"
+    def _file(self, layout: _Layout) -> Path:
+        return vector_file(self.path, layout.first_slot, layout.precision)
+
+    def _map(self, layout: _Layout) -> Stored:
+        return map_vectors(self._file(layout), len(layout), self.space.dimension, layout.precision)
 
 
-def _busy(path: Path) -> str:
-    return f"Another writer holds {path}; it did not finish within the timeout. Try again, or raise timeout=."
+def _check_precision(precision: Precision) -> None:
+    if precision not in get_args(Precision):
+        raise InvalidInput(f"precision must be 'float32' or 'float16', got {precision!r}.")
 
 
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the system raise into the error tree."""
-    try:
-        yield
-    except SamespaceError:
-        raise
-    except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", "")
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            raise CollectionBusy(_busy(path)) from error
-        if name.startswith("SQLITE_FULL"):
-            raise StorageFull(f"No space left on the disk of {path}. Nothing of this batch was written.") from error
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            raise CollectionCorrupt(f"{path / _CATALOG} is damaged ({error}). Restore it from a backup.") from error
-        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR")):
-            raise StorageError(f"Cannot use {path}: {error}.") from error
-        if isinstance(error, sqlite3.OperationalError):
-            raise CollectionCorrupt(f"{path / _CATALOG} is not as it should be ({error}).") from error
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise StorageFull(f"No space left on the disk of {path}. Nothing of this batch was written.") from error
-        raise StorageError(f"Cannot use {path}: {error}.") from error
+def _fitting(vectors: Stored, precision: Precision, name: Callable[[int], str]) -> Stored:
+    """The vectors as they are on disk; ``name`` tells the id of a row that cannot be there."""
+    row = beyond(vectors, precision)
+    if row is not None:
+        largest = float(np.abs(vectors[row]).max())
+        raise InvalidVectors(
+            f"Row {name(row)!r} has a number of size {largest:.6g}; {precision} holds up to 65,504. "
+            "Keep such vectors in float32, or scale them."
+        )
+    return as_stored(vectors, precision)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from pathlib import Path
 
 from samespace.errors import CollectionCorrupt, NotFound
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "check", "connect", "create", "is_fixed", "log_of"]
+__all__ = ["APPLICATION_ID", "FORMATS", "MIGRATIONS", "check", "connect", "create", "is_fixed", "log_of", "migrate"]
 
 APPLICATION_ID = 0x73616D65  # "same": lets any tool tell what this SQLite file is
 
@@ -36,7 +37,18 @@ MIGRATIONS = (
         checksum INTEGER NOT NULL
     );
     """,
+    # No table changes, but a samespace that knows format 1 only must not take float16 for float32.
+    """
+    INSERT INTO meta VALUES ('precision', 'float32') ON CONFLICT DO NOTHING;
+    """,
 )
+
+# The format that vectors of a precision need. A collection takes no step before it must, so that one of float32 stays
+# readable for older versions.
+FORMATS = {"float32": 1, "float16": 2}
+
+# Windows cannot shorten a file that is mapped; elsewhere a mapped read saves a copy and a system call.
+_MAPPED = 0 if sys.platform == "win32" else 1 << 40
 
 
 def is_fixed(path: Path) -> bool:
@@ -66,14 +78,15 @@ def connect(path: Path, timeout: float) -> sqlite3.Connection:
         connection.execute("PRAGMA fullfsync = ON")
         connection.execute("PRAGMA cache_size = -32768")
         connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
     except sqlite3.Error:
         connection.close()
         raise
     return connection
 
 
-def create(connection: sqlite3.Connection, meta: dict[str, str]) -> bool:
-    """Make the tables unless they are there. Two processes may try at once; one wins.
+def create(connection: sqlite3.Connection, meta: dict[str, str], version: int) -> bool:
+    """Make the tables of a format unless they are there. Two processes may try at once; one wins.
 
     Returns:
         True if this call made them.
@@ -84,17 +97,24 @@ def create(connection: sqlite3.Connection, meta: dict[str, str]) -> bool:
         if connection.execute("PRAGMA user_version").fetchone()[0]:
             connection.execute("ROLLBACK")
             return False
-        for migration in MIGRATIONS:
-            for statement in migration.split(";\n"):
-                connection.execute(statement)
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        migrate(connection, version)
+        connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     return True
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Take the steps up to format ``version`` that the catalogue has not taken, in the caller's transaction."""
+    done = connection.execute("PRAGMA user_version").fetchone()[0]
+    if done < version:
+        for migration in MIGRATIONS[done:version]:
+            for statement in migration.split(";\n"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version}")
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:

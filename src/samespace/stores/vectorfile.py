@@ -1,6 +1,7 @@
-"""Vectors on disk: one slot after another, little-endian float32, no header, memory-mapped for reading.
+"""Vectors on disk: one slot after another, little-endian float32 or float16, no header, memory-mapped for reading.
 
-``numpy.fromfile(path, "<f4").reshape(-1, dimension)`` reads it without this library.
+``numpy.fromfile(path, "<f4").reshape(-1, dimension)`` reads a file of float32 without this library, and ``"<f2"`` one
+of float16.
 """
 
 from __future__ import annotations
@@ -9,27 +10,70 @@ import os
 import sys
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samespace.errors import CollectionCorrupt
-from samespace.vectors import Matrix
 
-__all__ = ["checksum", "map_vectors", "sync_folder", "write_vectors"]
+__all__ = [
+    "Precision",
+    "Stored",
+    "as_stored",
+    "beyond",
+    "checksum",
+    "map_vectors",
+    "sync_folder",
+    "vector_file",
+    "vector_files",
+    "write_vectors",
+]
 
+Precision = Literal["float32", "float16"]
+Stored = NDArray[np.float32 | np.float16]
+
+_SUFFIXES: dict[Precision, str] = {"float32": ".f32", "float16": ".f16"}
+_OVERFLOW = 65_520.0  # rounds to infinity in float16, as does all beyond it; the largest number there is 65,504
 _CHECK_BLOCK = 16_384  # rows whose checksum is computed at once, to keep a check of a large file in bounded memory
 
 
-def write_vectors(path: Path, position: int, vectors: Matrix) -> None:
-    """Write ``vectors`` from slot ``position`` on and return when they are on stable storage.
+def vector_file(folder: Path, first_slot: int, precision: Precision) -> Path:
+    """The file of the vectors from slot ``first_slot`` on."""
+    return folder / f"vectors-{first_slot}{_SUFFIXES[precision]}"
 
-    What stands there already can only be left from a writer that died before its commit.
+
+def vector_files(folder: Path) -> list[Path]:
+    """All files of vectors in a folder, of either precision."""
+    return [file for suffix in _SUFFIXES.values() for file in folder.glob(f"vectors-*{suffix}")]
+
+
+def as_stored(vectors: Stored, precision: Precision) -> Stored:
+    """The vectors as they are on disk, each number rounded to the nearest; copied only if it must be."""
+    return np.ascontiguousarray(vectors, dtype=_disk_type(precision))
+
+
+def beyond(vectors: Stored, precision: Precision) -> int | None:
+    """The first row with a number that the precision cannot hold."""
+    if precision == "float32" or vectors.itemsize == 2:
+        return None
+    # Two passes for the extremes are quicker than an array of absolute values or of rounded numbers.
+    if max(vectors.max(initial=0), -vectors.min(initial=0)) < _OVERFLOW:
+        return None
+    return int(np.flatnonzero((np.abs(vectors) >= _OVERFLOW).any(axis=1))[0])
+
+
+def write_vectors(path: Path, position: int, vectors: Stored) -> None:
+    """Write ``vectors``, as they are to be on disk, from slot ``position`` on.
+
+    They are on stable storage when it returns. What stands there already can only be left from a writer that died
+    before its commit.
 
     Raises:
         OSError: the disk refused; what was committed before is untouched.
     """
-    data = np.ascontiguousarray(vectors, dtype="<f4").data.cast("B")
-    offset = position * vectors.shape[1] * 4
+    data = _raw(vectors)
+    offset = position * vectors.shape[1] * vectors.itemsize
     is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
     try:
@@ -43,15 +87,16 @@ def write_vectors(path: Path, position: int, vectors: Matrix) -> None:
         sync_folder(path.parent)
 
 
-def map_vectors(path: Path, count: int, dimension: int) -> Matrix:
+def map_vectors(path: Path, count: int, dimension: int, precision: Precision) -> Stored:
     """Map the first ``count`` slots, read-only, shape ``(count, dimension)``.
 
     Raises:
         CollectionCorrupt: the file is missing or shorter than that.
     """
+    kind = _disk_type(precision)
     if count == 0:
-        return np.empty((0, dimension), np.float32)
-    needed = count * dimension * 4
+        return np.empty((0, dimension), kind)
+    needed = count * dimension * kind.itemsize
     size = path.stat().st_size if path.exists() else -1
     if size < needed:
         found = "is missing" if size < 0 else f"has {size:,} bytes"
@@ -59,17 +104,16 @@ def map_vectors(path: Path, count: int, dimension: int) -> Matrix:
             f"{path} {found}, but the catalogue names {count:,} vectors of dimension {dimension} "
             f"({needed:,} bytes). Restore the file from a backup, or index the content again."
         )
-    mapped = np.memmap(path, dtype="<f4", mode="r", shape=(count, dimension))
+    mapped = np.memmap(path, dtype=kind, mode="r", shape=(count, dimension))
     # A plain view: slicing a memmap object costs microseconds in Python, slicing an array does not.
     return mapped.view(np.ndarray)
 
 
-def checksum(vectors: Matrix) -> int:
-    """CRC-32 of the vectors' bytes as they are on disk."""
+def checksum(vectors: Stored) -> int:
+    """CRC-32 of the bytes of vectors as they are on disk."""
     crc = 0
     for start in range(0, len(vectors), _CHECK_BLOCK):
-        block = np.ascontiguousarray(vectors[start : start + _CHECK_BLOCK], dtype="<f4")
-        crc = zlib.crc32(block.data.cast("B"), crc)
+        crc = zlib.crc32(_raw(vectors[start : start + _CHECK_BLOCK]), crc)
     return crc
 
 
@@ -82,6 +126,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _disk_type(precision: Precision) -> np.dtype[np.float32 | np.float16]:
+    return np.dtype(precision).newbyteorder("<")
+
+
+def _raw(vectors: Stored) -> memoryview:
+    return np.ascontiguousarray(vectors).reshape(-1).view(np.uint8).data
 
 
 def _sync(descriptor: int) -> None:

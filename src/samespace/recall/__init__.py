@@ -1,0 +1,1 @@
+"""Recall: measured, declared and watched."""
