@@ -13,15 +13,28 @@ ROOT = Path(__file__).parent.parent / "src" / "samespace"
 
 # A room is a module or a package below samespace. Rooms of one floor do not know each other, except where a
 # tuple says that they are one after the other. The list is exhaustive: a module that is not here is an error.
+_THIRD = (
+    "batches",
+    "ranking",
+    "recall",
+    "builder",
+    "cover",
+    "upkeep",
+    "watch",
+    "searcher",
+    "memory",
+    "collection",
+    "interchange",
+)
 FLOORS: dict[int, tuple[str, ...]] = {
     0: ("errors",),
     1: ("space", "vectors", "where", "hits"),
     2: ("encoders", "indexes", "stores", "sources"),
-    3: ("batches", "ranking", "recall", "searcher", "collection", "interchange"),
+    3: _THIRD,
     6: ("cli", "testing"),
 }
 # Rooms that may know the ones before them on their own floor.
-IN_ORDER = {1: ("space", "vectors"), 3: ("batches", "ranking", "recall", "searcher", "collection", "interchange")}
+IN_ORDER = {1: ("space", "vectors"), 3: _THIRD}
 ENTRANCES = {"__init__", "__main__"}  # the public surface and the command may see everything
 
 

@@ -158,7 +158,8 @@ def work(job: Job, progress: Progress) -> Tuning:
             index = indexes.engine(name)(space.dimension, space.metric)
             index.extend(view.vectors, job.threads)
             seconds = time.perf_counter() - began
-            slowest = min((curve.points[0].seconds for curve in curves), default=math.inf)
+            # An engine without a setting says what a search costs that needs no build: no other may cost more.
+            slowest = min((c.points[0].seconds for c in curves if c.points[0].effort == 0), default=math.inf)
             measuring = _part(progress, f"measuring {name}", middle, end)
             curves.append(measure(index, pools, live, measuring, slowest=slowest, build_seconds=seconds))
             chosen = pick(curves, job.recall)

@@ -36,7 +36,7 @@ _BUILD_SECONDS = 1.2e-6  # for each number in the vectors: a graph built and mea
 _STALE = 8  # what was built is made anew when one in so many of its rows came later
 _BOOST = 8  # times the effort that was measured to be enough, before the built engine is given up
 _MEASURED = 100  # hits, at most
-_SLIGHT = 0.1  # of recall: what lies further below what was declared is not mended by more effort
+_SLIGHT = 0.03  # of recall: what lies further below what was declared is not mended by more effort
 
 logger = logging.getLogger("samespace.searcher")
 

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from samespace.errors import InvalidInput, InvalidVectors
 from samespace.space import Metric, Role, Space
 
-__all__ = ["Matrix", "Receipts", "Vectors", "as_matrix", "concatenate", "score", "similarity", "unit"]
+__all__ = ["Matrix", "Receipts", "Stored", "Vectors", "as_matrix", "concatenate", "score", "similarity", "unit"]
 
 Matrix = NDArray[np.float32]
+Stored = NDArray[np.float32 | np.float16]
+"""Vectors as a collection keeps them."""
 
-# float32 and bfloat16 encoders leave unit vectors within this of 1; a vector farther off was never normalised.
 _ROLES = get_args(Role)
+# float32 and bfloat16 encoders leave unit vectors within this of 1; a vector farther off was never normalised.
 _UNIT_TOLERANCE = 1e-2
 _SHORTEST, _LONGEST = (1 - _UNIT_TOLERANCE) ** 2, (1 + _UNIT_TOLERANCE) ** 2
 

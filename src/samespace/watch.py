@@ -20,7 +20,8 @@ __all__ = ["RecallReport", "Sample", "Watch"]
 
 _EVERY = 25  # searches, on average, of which one is checked
 _TOGETHER = 8  # checked in one go, which costs little more than one
-_SHARE = 32  # checking takes at most one part in so many of the time
+_SHARE = 32  # checking takes at most one part in so many of the time,
+_SHARE_IN_DOUBT = 1  # or in so many while what was seen last is below what was declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,10 @@ class Watch:
             return None
         began = time.perf_counter()
         alarm = self.guard.observe(_shares(samples))
-        seconds = time.perf_counter() - began
-        self._rest_until = time.perf_counter() + (0.0 if alarm else _SHARE * seconds)
+        ended = time.perf_counter()
+        running = self.guard.running
+        calm = running is not None and running.recall >= self.guard.declared
+        self._rest_until = ended + (_SHARE if calm else _SHARE_IN_DOUBT) * (ended - began)
         return samples if alarm else None
 
     def restart(self) -> None:

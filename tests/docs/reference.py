@@ -225,8 +225,7 @@ def engines(_argument: str) -> str:
 def tiers(_argument: str) -> str:
     """The memory tiers."""
     lines = ["| memory | vectors on disk | bytes on disk | bytes in memory | for |", "|---|---|---|---|---|"]
-    for tier in TIERS.values():
-        lines.append(f"| `{tier.name}` | {tier.precision} | {tier.disk} | {tier.held} | {tier.summary} |")
+    lines += [f"| `{t.name}` | {t.precision} | {t.disk} | {t.held} | {t.summary} |" for t in TIERS.values()]
     return "\n".join(lines) + "\n"
 
 

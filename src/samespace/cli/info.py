@@ -30,13 +30,14 @@ def info_command(collection: str, as_json: bool) -> None:
 
 @click.command("compact")
 @options.collection
+@click.option("--memory", metavar="TIER", help="Convert the vectors to a tier: full, codes, half or disk.")
 @options.as_json
-def compact_command(collection: str, as_json: bool) -> None:
+def compact_command(collection: str, memory: str | None, as_json: bool) -> None:
     """Give back the space that deleted and replaced rows of COLLECTION take."""
     from samespace.collection import open as open_collection
 
     with open_collection(collection, create=False) as rows:
-        report = rows.compact()
+        report = rows.compact(memory=memory)
     if as_json:
         output.document(report._asdict())
     else:

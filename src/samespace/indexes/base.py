@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samespace.space import Metric
-from samespace.vectors import Matrix
+from samespace.vectors import Matrix, Stored
 
 __all__ = ["Index", "Mask", "Neighbours"]
 
@@ -58,7 +58,7 @@ class Index(ABC):
         """Positions that the index covers."""
 
     @abstractmethod
-    def extend(self, vectors: Matrix, threads: int | None = None) -> None:
+    def extend(self, vectors: Stored, threads: int | None = None) -> None:
         """Cover all of ``vectors``, of which the first ``len(self)`` rows are those that are covered already.
 
         Args:
@@ -86,7 +86,7 @@ class Index(ABC):
 
     @classmethod
     @abstractmethod
-    def load(cls, path: Path, vectors: Matrix, metric: Metric) -> Index:
+    def load(cls, path: Path, vectors: Stored, metric: Metric) -> Index:
         """Read what :meth:`save` wrote. ``vectors`` are all rows that the index covered, in their order.
 
         Raises:

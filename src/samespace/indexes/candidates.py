@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import tempfile
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -28,7 +30,7 @@ from samespace.indexes.layout import LIMIT, Distances
 from samespace.indexes.repeats import Repeats
 from samespace.indexes.scoring import collect, decide
 from samespace.space import Metric
-from samespace.vectors import Matrix
+from samespace.vectors import Matrix, Stored
 
 __all__ = ["CandidateIndex", "Rows"]
 
@@ -50,7 +52,7 @@ _CHEAP = 8  # rows scored exactly in the time that a library takes for a candida
 class Rows:
     """The rows to build from, laid out when they are read. Slices of it are float32 of shape (n, width)."""
 
-    vectors: Matrix
+    vectors: Stored
     layout: Distances
     chosen: NDArray[np.int64] | None  # positions; None for all
 
@@ -81,7 +83,7 @@ class Rows:
 class _State:
     """What one search works on."""
 
-    vectors: Matrix
+    vectors: Stored
     layout: Distances
     repeats: Repeats | None = None  # None if no two vectors are equal
     structure: Any = None  # the library's; None if every search is exact
@@ -101,6 +103,8 @@ class CandidateIndex(Index):
     """Of which the width of a row must be a multiple."""
     least: ClassVar[int] = 1
     """The width of a row at least."""
+    shortest: ClassVar[int] = 1
+    """Dimension below which the library cannot tell vectors apart; they are searched exactly."""
     spare: ClassVar[tuple[float, int]]
     """Candidates for ``k`` hits: so many times ``k``, and so many more."""
 
@@ -113,7 +117,7 @@ class CandidateIndex(Index):
     def __len__(self) -> int:
         return len(self._state.vectors)
 
-    def extend(self, vectors: Matrix, threads: int | None = None) -> None:
+    def extend(self, vectors: Stored, threads: int | None = None) -> None:
         with self._extending:
             vectors = np.asarray(vectors)
             if len(vectors) == len(self):
@@ -176,12 +180,12 @@ class CandidateIndex(Index):
                 found[row] = positions[None], scores[None]
         return collect(found)
 
-    def _empty(self, vectors: Matrix) -> _State:
+    def _empty(self, vectors: Stored) -> _State:
         return _State(vectors, Distances.fit(vectors, self.metric, self.multiple, self.least))
 
-    def _built(self, vectors: Matrix, threads: int | None) -> _State:
+    def _built(self, vectors: Stored, threads: int | None) -> _State:
         state = self._empty(vectors)
-        if len(vectors) < _FEW:
+        if len(vectors) < _FEW or self.dimension < self.shortest:
             return state
         state = replace(state, layout=state.layout.spanning(vectors), repeats=Repeats.find(vectors))
         rows = Rows(vectors, state.layout, None if state.repeats is None else state.repeats.first)
@@ -242,7 +246,7 @@ class CandidateIndex(Index):
             sealed.write(path, header, *parts, draft)
 
     @classmethod
-    def load(cls, path: Path, vectors: Matrix, metric: Metric) -> Self:
+    def load(cls, path: Path, vectors: Stored, metric: Metric) -> Self:
         vectors = np.asarray(vectors)
         index = cls(vectors.shape[1], metric)
         header, payload = sealed.read(path)
@@ -275,7 +279,7 @@ class CandidateIndex(Index):
         repeats = 0 if state.repeats is None else state.repeats.nbytes
         return repeats + (0 if state.structure is None else self._bytes(state.structure))
 
-    def _kind(self, vectors: Matrix) -> dict[str, Any]:
+    def _kind(self, vectors: Stored) -> dict[str, Any]:
         return {
             "engine": self.engine,
             "version": _VERSION,
@@ -327,8 +331,10 @@ class CandidateIndex(Index):
 
 @contextlib.contextmanager
 def _draft(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` for the library, gone afterwards."""
+    """A file beside ``path`` for the library, or where files may be written, gone afterwards."""
     draft = sealed.beside(path).with_suffix(".library")
+    if not os.access(path.parent, os.W_OK):
+        draft = Path(tempfile.gettempdir()) / draft.name
     try:
         yield draft
     finally:

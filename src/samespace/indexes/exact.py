@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from samespace.indexes.base import Index, Mask, Neighbours
 from samespace.indexes.scoring import best, collect, rescore
-from samespace.vectors import Matrix
+from samespace.vectors import Matrix, Stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class ExactIndex(Index):
     def __len__(self) -> int:
         return len(self._state[0])
 
-    def extend(self, vectors: Matrix, threads: int | None = None) -> None:  # noqa: ARG002 - there is nothing to build
+    def extend(self, vectors: Stored, threads: int | None = None) -> None:  # noqa: ARG002 - there is nothing to build
         covered, norms = self._state
         if norms is not None:
             norms = np.concatenate([norms, _norms(vectors[len(covered) :])])
@@ -65,7 +65,7 @@ class ExactIndex(Index):
         pass
 
     @classmethod
-    def load(cls, path: Path, vectors: Matrix, metric: Metric) -> ExactIndex:  # noqa: ARG003 - there is no file
+    def load(cls, path: Path, vectors: Stored, metric: Metric) -> ExactIndex:  # noqa: ARG003 - there is no file
         index = cls(vectors.shape[1], metric)
         index.extend(vectors)
         return index
@@ -78,7 +78,7 @@ class ExactIndex(Index):
 
 def search_exactly(
     queries: Matrix,
-    vectors: Matrix,
+    vectors: Stored,
     k: int,
     metric: Metric,
     allowed: Mask | None = None,
@@ -117,7 +117,7 @@ def search_exactly(
     return collect(found)
 
 
-def _blocks(vectors: Matrix, positions: NDArray[np.int64] | None) -> Iterator[tuple[slice, Matrix]]:
+def _blocks(vectors: Stored, positions: NDArray[np.int64] | None) -> Iterator[tuple[slice, Matrix]]:
     """Read the vectors at ``positions``, or all, a part at a time."""
     count = len(vectors) if positions is None else len(positions)
     step = max(1, _BLOCK_BYTES // (4 * vectors.shape[1]))
@@ -129,7 +129,7 @@ def _blocks(vectors: Matrix, positions: NDArray[np.int64] | None) -> Iterator[tu
 
 def _estimate(
     queries: Matrix,
-    vectors: Matrix,
+    vectors: Stored,
     positions: NDArray[np.int64] | None,
     lengths: Matrix | None,
     metric: Metric,
@@ -189,14 +189,14 @@ def _kth_best(values: Matrix, k: int) -> float:
 
 
 def _decide(
-    query: Matrix, vectors: Matrix, rows: NDArray[np.int64], k: int, metric: Metric
+    query: Matrix, vectors: Stored, rows: NDArray[np.int64], k: int, metric: Metric
 ) -> tuple[NDArray[np.int64], Matrix]:
     step = max(1, _DECIDED_BYTES // (4 * vectors.shape[1]))
     scores = [rescore(query, vectors, rows[None, at : at + step], metric) for at in range(0, len(rows), step)]
     return best(rows[None, :], np.concatenate(scores, 1) if scores else np.empty((1, 0), np.float32), k)
 
 
-def _norms(vectors: Matrix, positions: NDArray[np.int64] | None = None) -> Matrix:
+def _norms(vectors: Stored, positions: NDArray[np.int64] | None = None) -> Matrix:
     norms = np.empty(len(vectors) if positions is None else len(positions), np.float32)
     for part, block in _blocks(vectors, positions):
         wide = block.astype(np.float64)

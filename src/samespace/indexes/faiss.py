@@ -97,7 +97,7 @@ class HnswIndex(FaissIndex):
         return _hnsw_parameters(max(effort, m))
 
     def _usual(self, m: int, structure: Any) -> int:  # noqa: ARG002
-        return max(256, 5 * m)
+        return max(256, 8 * m)
 
     def _bytes(self, structure: Any) -> int:
         graph = structure.hnsw
@@ -146,6 +146,7 @@ class IvfPqIndex(IvfIndex):
     engine: ClassVar[str] = "ivf-pq"
     description: ClassVar[str] = "IVF{lists},PQ{parts}x4fs"
     multiple: ClassVar[int] = 4
+    shortest: ClassVar[int] = 8
     spare: ClassVar[tuple[float, int]] = (8.0, 120)
 
     def _set(self, structure: Any) -> None:

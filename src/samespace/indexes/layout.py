@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samespace.space import Metric
-from samespace.vectors import Matrix
+from samespace.vectors import Matrix, Stored
 
 __all__ = ["LIMIT", "Distances", "Layout", "Products"]
 
@@ -46,7 +46,7 @@ class Layout:
     added: ClassVar[frozenset[Metric]]  # metrics for which a row gets one more number
 
     @classmethod
-    def fit(cls, vectors: Matrix, metric: Metric, multiple: int = 1, least: int = 1) -> Self:
+    def fit(cls, vectors: Stored, metric: Metric, multiple: int = 1, least: int = 1) -> Self:
         """Make a layout whose rows are a multiple of ``multiple`` numbers long, and ``least`` or more."""
         count, dimension = vectors.shape
         width = max(-(-(dimension + (metric in cls.added)) // multiple) * multiple, least)
@@ -66,7 +66,7 @@ class Layout:
         """Nothing is to be done."""
         return self.metric == "cosine" and self.width == self.dimension
 
-    def rows(self, vectors: Matrix) -> Matrix:
+    def rows(self, vectors: Stored) -> Matrix:
         """Lay out vectors: float32 of shape (n, width)."""
         if self.plain:
             return np.ascontiguousarray(vectors, np.float32)
@@ -78,7 +78,7 @@ class Layout:
                 rows[:, self.dimension] = self.last(moved)
         return rows
 
-    def moved(self, vectors: Matrix) -> NDArray[np.float64]:
+    def moved(self, vectors: Stored) -> NDArray[np.float64]:
         """Centre and scale."""
         moved = vectors.astype(np.float64)
         moved -= self.centre
@@ -146,7 +146,7 @@ class Distances(Layout):
 
     added: ClassVar[frozenset[Metric]] = frozenset(("dot",))
 
-    def spanning(self, vectors: Matrix) -> Distances:
+    def spanning(self, vectors: Stored) -> Distances:
         """The layout with the radius that all of ``vectors`` need."""
         if self.metric != "dot":
             return self

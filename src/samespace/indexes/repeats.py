@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samespace.indexes.base import Mask
-from samespace.vectors import Matrix
+from samespace.vectors import Stored
 
 __all__ = ["Repeats"]
 
@@ -30,7 +30,7 @@ class Repeats:
     order: NDArray[np.int64]
 
     @classmethod
-    def find(cls, vectors: Matrix) -> Repeats | None:
+    def find(cls, vectors: Stored) -> Repeats | None:
         """Group equal rows, compared bit by bit; None if all are different."""
         hashes = _hashes(vectors)
         order = np.argsort(hashes, kind="stable")
@@ -92,7 +92,7 @@ def _ranges(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.i
     return np.repeat(starts - ends + sizes, sizes) + np.arange(ends[-1] if len(ends) else 0)
 
 
-def _hashes(vectors: Matrix) -> NDArray[np.uint64]:
+def _hashes(vectors: Stored) -> NDArray[np.uint64]:
     """A number for each row, equal for equal rows (Dietzfelbinger's multiply-and-add, taken as it overflows)."""
     words = np.dtype(f"u{vectors.dtype.itemsize}")
     random = np.random.default_rng(0)

@@ -21,7 +21,7 @@ from samespace.indexes.base import Index, Mask, Neighbours
 from samespace.indexes.exact import search_exactly
 from samespace.indexes.layout import LIMIT, Products
 from samespace.indexes.scoring import best, rescore
-from samespace.vectors import Matrix
+from samespace.vectors import Matrix, Stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ _MULTIPLE = 8  # of which turbovec wants the width of a row
 class _State:
     """What one search works on."""
 
-    vectors: Matrix
+    vectors: Stored
     layout: Products
     codes: Any  # turbovec.TurboQuantIndex; None if a number is too large to code
 
@@ -77,7 +77,7 @@ class ScanIndex(Index):
     def __len__(self) -> int:
         return len(self._state.vectors)
 
-    def extend(self, vectors: Matrix, threads: int | None = None) -> None:  # noqa: ARG002 - it takes what it needs
+    def extend(self, vectors: Stored, threads: int | None = None) -> None:  # noqa: ARG002 - it takes what it needs
         with self._extending:
             self._state = self._extended(np.asarray(vectors))
 
@@ -117,7 +117,7 @@ class ScanIndex(Index):
             positions[unsure], top[unsure] = more.positions, more.scores
         return Neighbours(positions, top)
 
-    def _extended(self, vectors: Matrix) -> _State:
+    def _extended(self, vectors: Stored) -> _State:
         old, start = self._state, len(self)
         layout, engine = old.layout, _turbovec().TurboQuantIndex
         if layout.fitted == 0 or (self.metric != "cosine" and len(vectors) > 8 * layout.fitted):
@@ -151,7 +151,7 @@ class ScanIndex(Index):
         sealed.write(path, header, state.layout.centre.data, b"" if state.codes is None else state.codes.to_bytes())
 
     @classmethod
-    def load(cls, path: Path, vectors: Matrix, metric: Metric) -> ScanIndex:
+    def load(cls, path: Path, vectors: Stored, metric: Metric) -> ScanIndex:
         index = cls(vectors.shape[1], metric)
         header, payload = sealed.read(path)
         sealed.expect(path, header, index._kind(vectors))
@@ -173,7 +173,7 @@ class ScanIndex(Index):
         state = self._state
         return 0 if state.codes is None else len(state.vectors) * (state.layout.width // 2 + 4)
 
-    def _kind(self, vectors: Matrix) -> dict[str, Any]:
+    def _kind(self, vectors: Stored) -> dict[str, Any]:
         return {
             "engine": self.engine,
             "version": _VERSION,

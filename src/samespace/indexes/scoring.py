@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samespace.indexes.base import Neighbours
-from samespace.vectors import Matrix
+from samespace.vectors import Matrix, Stored
 
 if TYPE_CHECKING:
     from samespace.space import Metric
@@ -25,7 +25,7 @@ __all__ = ["best", "collect", "decide", "rescore"]
 _TOGETHER = 32 << 20  # bytes of float64 candidates held at a time, over the queries of a batch
 
 
-def rescore(queries: Matrix, vectors: Matrix, positions: NDArray[np.int64], metric: Metric) -> Matrix:
+def rescore(queries: Matrix, vectors: Stored, positions: NDArray[np.int64], metric: Metric) -> Matrix:
     """Score ``vectors[positions]``: queries ``(q, dim)``, positions ``(q, m)`` → ``(q, m)``, high is good."""
     if len(queries) == 1:
         return _scores(queries[0], vectors.take(positions[0], axis=0), metric)[None]
@@ -37,7 +37,7 @@ def rescore(queries: Matrix, vectors: Matrix, positions: NDArray[np.int64], metr
     return scores
 
 
-def _scores(query: Matrix, rows: Matrix, metric: Metric) -> Matrix:
+def _scores(query: Matrix, rows: Stored, metric: Metric) -> Matrix:
     wide, query = rows.astype(np.float64), query.astype(np.float64)
     if metric == "cosine":  # cannot overflow
         products: Matrix = np.vecdot(wide, query).astype(np.float32)
@@ -61,7 +61,7 @@ def best(positions: NDArray[np.int64], scores: Matrix, k: int) -> tuple[NDArray[
     return positions[rows, order], scores[rows, order]
 
 
-def decide(queries: Matrix, vectors: Matrix, positions: NDArray[np.integer[Any]], k: int, metric: Metric) -> Neighbours:
+def decide(queries: Matrix, vectors: Stored, positions: NDArray[np.integer[Any]], k: int, metric: Metric) -> Neighbours:
     """Score the candidates of each query and keep the ``k`` best, as :func:`rescore` and :func:`best` would.
 
     Args:

@@ -26,7 +26,7 @@ from typing import IO, Any
 import numpy as np
 
 from samespace.errors import CollectionCorrupt, StorageError, StorageFull
-from samespace.vectors import Matrix
+from samespace.vectors import Stored
 
 __all__ = ["REMEDY", "Part", "beside", "expect", "fingerprint", "read", "write"]
 
@@ -115,7 +115,7 @@ def expect(path: Path, header: Mapping[str, Any], expected: Mapping[str, Any]) -
             )
 
 
-def fingerprint(vectors: Matrix) -> str:
+def fingerprint(vectors: Stored) -> str:
     """Name an array by a few of its rows: enough to notice that a file belongs to another."""
     rows = vectors[np.linspace(0, len(vectors) - 1, 16).astype(int)] if len(vectors) else vectors
     return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:32]

@@ -20,7 +20,7 @@ from samespace.indexes.exact import search_exactly
 from samespace.ranking import merge
 from samespace.recall.estimate import Estimate, Shares, estimate, recalls
 from samespace.space import Metric
-from samespace.vectors import Matrix, unit
+from samespace.vectors import Matrix, Stored, unit
 
 __all__ = ["Curve", "Point", "Pool", "Progress", "Tuning", "enough", "measure", "own_pool", "past_pool", "pick"]
 
@@ -190,7 +190,7 @@ def enough(recall: float) -> int:
 
 
 def own_pool(
-    vectors: Matrix,
+    vectors: Stored,
     live: Mask | None,
     metric: Metric,
     count: int = 1_000,
@@ -234,7 +234,7 @@ def own_pool(
 
 
 def past_pool(
-    queries: Matrix, vectors: Matrix, live: Mask | None, metric: Metric, progress: Progress | None = None
+    queries: Matrix, vectors: Stored, live: Mask | None, metric: Metric, progress: Progress | None = None
 ) -> Pool:
     """Find the answers of real queries; the arguments are those of :func:`own_pool`."""
     return Pool("past", queries, _truth(queries, vectors, live, metric, None, progress), None)
@@ -335,7 +335,7 @@ def _search(index: Index, queries: Matrix, k: int, allowed: Mask | None, effort:
 
 def _truth(
     queries: Matrix,
-    vectors: Matrix,
+    vectors: Stored,
     live: Mask | None,
     metric: Metric,
     own: NDArray[np.int64] | None,
@@ -345,7 +345,7 @@ def _truth(
 
 
 def _nearest(
-    queries: Matrix, vectors: Matrix, live: Mask | None, metric: Metric, k: int, progress: Progress | None
+    queries: Matrix, vectors: Stored, live: Mask | None, metric: Metric, k: int, progress: Progress | None
 ) -> Neighbours:
     """Search exactly, in blocks of rows and queries: a large batch keeps the processor busy, and can be ended."""
     parts = []
@@ -377,7 +377,7 @@ def _without(found: Neighbours, own: NDArray[np.int64] | None) -> Neighbours:
     return Neighbours(found.positions[~leave].reshape(shape), found.scores[~leave].reshape(shape))
 
 
-def _rows(vectors: Matrix, positions: NDArray[np.int64]) -> Matrix:
+def _rows(vectors: Stored, positions: NDArray[np.int64]) -> Matrix:
     return np.ascontiguousarray(vectors[positions], dtype=np.float32)
 
 

@@ -38,7 +38,6 @@ from samespace.stores.failures import Failures, busy
 from samespace.stores.fulltext import match_words
 from samespace.stores.vectorfile import (
     Precision,
-    Stored,
     as_stored,
     beyond,
     checksum,
@@ -48,7 +47,7 @@ from samespace.stores.vectorfile import (
     vector_files,
     write_vectors,
 )
-from samespace.vectors import Matrix
+from samespace.vectors import Matrix, Stored
 from samespace.where import Condition
 
 __all__ = ["LocalStore", "StoredRow", "View", "Written"]

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from samespace.errors import CollectionCorrupt
+from samespace.vectors import Stored
 
 __all__ = [
     "Precision",
-    "Stored",
     "as_stored",
     "beyond",
     "checksum",
@@ -31,7 +30,6 @@ __all__ = [
 ]
 
 Precision = Literal["float32", "float16"]
-Stored = NDArray[np.float32 | np.float16]
 
 _SUFFIXES: dict[Precision, str] = {"float32": ".f32", "float16": ".f16"}
 _OVERFLOW = 65_520.0  # rounds to infinity in float16, as does all beyond it; the largest number there is 65,504
