@@ -461,6 +461,30 @@ GROUPS = (
         ),
     ),
     Group(
+        "Recall and memory",
+        (
+            Case('ss.open("new.ss", recall=2)', "InvalidInput", "above 0 and at most 1, got 2"),
+            Case('ss.open("new.ss", recall=True)', "InvalidInput", "recall must be a number"),
+            Case('ss.open("new.ss", memory="big")', "NotFound", "the tiers are full, codes, half, disk"),
+            Case('ss.open("new.ss", on_recall=5)', "InvalidInput", "a function of a RecallReport, got 5"),
+            Case('notes.search("cat", recall=0)', "InvalidInput", "got 0"),
+            Case('notes.search("cat", k=None)', "InvalidInput", "k=None asks for all rows of min_score="),
+            Case('notes.search("cat", k=None, min_score=0.5, mode="text")', "InvalidInput", 'mode="vector"'),
+            Case('notes.search("cat", k=None, min_score="high")', "InvalidInput", "min_score must be a number"),
+            Case('notes.similar("nobody")', "NotFound", "has no row 'nobody'"),
+            Case("notes.similar(5)", "InvalidInput", "5"),
+            Case('notes.nearest("cat")', "InvalidInput", "a list of texts or Vectors, got str"),
+            Case("notes.nearest(one)", "SpaceMismatch", "dimension"),
+            Case("notes.tune(1.5)", "InvalidInput", "got 1.5"),
+            Case(
+                'notes.tune(engines=["annoy"])', "NotFound", "There is no engine 'annoy'; the engines are exact, scan"
+            ),
+            Case("notes.tune(engines=[])", "InvalidInput", "at least one engine"),
+            Case("notes.tune(progress=5)", "InvalidInput", "a function of a text and a number"),
+            Case('notes.compact(memory="big")', "NotFound", "no memory tier 'big'"),
+        ),
+    ),
+    Group(
         "After close, and damaged files",
         (
             Case('closed.add(["new"])', "CollectionClosed", "closed.ss was closed. Open it again"),
