@@ -23,6 +23,7 @@ _THIRD = (
     "watch",
     "searcher",
     "memory",
+    "reports",
     "collection",
     "interchange",
 )

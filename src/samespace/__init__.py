@@ -6,8 +6,10 @@
 >>> notes.search("what was first?", k=1)           # doctest: +SKIP
 """
 
+from typing import TYPE_CHECKING, Any
+
 from samespace.batches import content_id
-from samespace.collection import AddReport, Collection, CompactReport, Info, Nearest, open
+from samespace.collection import Collection, open
 from samespace.encoders import encoder
 from samespace.encoders.base import Encoder
 from samespace.errors import (
@@ -27,11 +29,14 @@ from samespace.errors import (
     TruncationWarning,
 )
 from samespace.hits import Hit, Row
-from samespace.recall.estimate import Estimate
-from samespace.recall.tune import Curve, Point, Tuning
-from samespace.searcher import RecallReport
+from samespace.reports import AddReport, CompactReport, Info, Nearest
 from samespace.space import Metric, Role, Space
 from samespace.vectors import Receipts, Vectors, similarity
+
+if TYPE_CHECKING:
+    from samespace.recall.estimate import Estimate
+    from samespace.recall.tune import Curve, Point, Tuning
+    from samespace.watch import RecallReport
 
 __version__ = "0.1.0"
 
@@ -73,3 +78,20 @@ __all__ = [
     "open",
     "similarity",
 ]
+
+_LAZY = {
+    "Curve": "samespace.recall.tune",
+    "Estimate": "samespace.recall.estimate",
+    "Point": "samespace.recall.tune",
+    "RecallReport": "samespace.watch",
+    "Tuning": "samespace.recall.tune",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Names that come with what a first collection loads."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)

@@ -10,14 +10,12 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from samespace.batches import Batch, batches, check_id, check_unicode
 from samespace.encoders import encoder as encoder_by_name
@@ -32,17 +30,18 @@ from samespace.errors import (
     TruncationWarning,
 )
 from samespace.hits import Hit, Row
-from samespace.indexes import require as require_engine
-from samespace.indexes.base import Mask, Neighbours
 from samespace.memory import TIERS, Tier, tier_by_name
 from samespace.ranking import fuse
-from samespace.recall.estimate import Estimate
-from samespace.recall.tune import Tuning
-from samespace.searcher import RecallReport, Searcher
+from samespace.reports import AddReport, CompactReport, Info, Nearest
 from samespace.space import Space
 from samespace.stores.local import LocalStore, StoredRow, View
 from samespace.vectors import Matrix, Vectors
 from samespace.where import Condition, parse
+
+if TYPE_CHECKING:
+    from samespace.indexes.base import Mask, Neighbours
+    from samespace.recall.tune import Tuning
+    from samespace.searcher import RecallReport, Searcher
 
 __all__ = ["AddReport", "Collection", "CompactReport", "Info", "Mode", "Nearest", "open"]
 
@@ -58,89 +57,6 @@ _FUSED = 50  # how deep each ranking is read, at least, before two are fused
 _RANGE_DEPTH = 64  # how deep a search for all of a score looks at first, and how many times deeper each time after
 _MODES = get_args(Mode)
 _ATTEMPTS = 8  # searches begun anew because rows vanished between finding and fetching
-
-
-class AddReport(NamedTuple):
-    """What ``add`` did.
-
-    Attributes:
-        added: rows with a new id.
-        replaced: rows whose id was there with another content or other metadata.
-        unchanged: rows that were there just so; they were not encoded again.
-        truncated: of the rows written, those longer than the encoder reads.
-    """
-
-    added: int
-    replaced: int
-    unchanged: int
-    truncated: int
-
-
-class Nearest(NamedTuple):
-    """The answer to many queries, as arrays.
-
-    Attributes:
-        ids: of shape (q, k'), best first; k' is the most that any query found, at most k. None where a query
-            found fewer.
-        scores: float32 of shape (q, k'); minus infinity where a query found fewer.
-    """
-
-    ids: NDArray[np.object_]
-    scores: Matrix
-
-
-class CompactReport(NamedTuple):
-    """Bytes on disk before and after."""
-
-    before: int
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """A collection in figures.
-
-    Attributes:
-        encoder: name of the encoder that made the vectors; None for vectors made elsewhere.
-        count: rows.
-        deleted: slots of deleted and replaced rows, whose space ``compact`` gives back.
-        truncated: rows longer than their encoder read.
-        bytes_vectors, bytes_catalog, bytes_index: on disk.
-        engine: that answers searches without a filter.
-        indexed: slots that the index covers; the rest is compared one by one.
-        memory: name of the tier (:data:`samespace.memory.TIERS`).
-        memory_index: bytes that the indexes hold in memory; vectors are memory-mapped.
-        sequence: number of the last change.
-        declared_recall: the part of the true nearest rows that searches shall find.
-        running_recall: of the live searches that were checked last; None before the first.
-        checked: live searches that were checked since the collection was opened.
-        alarms: how often they were found to fall short.
-        tuning: what was measured on this collection, and chosen; None before.
-        building: an index is being built in the background.
-        note: what is not as it was asked for, and why.
-    """
-
-    path: Path
-    space: Space
-    encoder: str | None
-    count: int
-    deleted: int
-    truncated: int
-    bytes_vectors: int
-    bytes_catalog: int
-    bytes_index: int
-    engine: str
-    indexed: int
-    memory: str
-    memory_index: int
-    sequence: int
-    declared_recall: float
-    running_recall: Estimate | None
-    checked: int
-    alarms: int
-    tuning: Tuning | None
-    building: bool
-    note: str
 
 
 def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
@@ -230,6 +146,9 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
         refusal = None
         if encoder is None:
             encoder, refusal = _remembered(store, threads)
+        # Loaded with the first collection, and not by those who only encode.
+        from samespace.searcher import Searcher
+
         searcher = Searcher(
             store.space,
             store.path / "index",
@@ -754,8 +673,10 @@ class Collection:
             names = [engines] if isinstance(engines, str) else list(engines)
             if not names:
                 raise InvalidInput("engines must name at least one engine, got none.")
+            from samespace.indexes import require
+
             for name in names:
-                require_engine(name)
+                require(name)
             engines = names
         if progress is not None and not callable(progress):
             raise InvalidInput(f"progress must be a function of a text and a number, got {progress!r}.")

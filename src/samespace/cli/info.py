@@ -10,7 +10,7 @@ import click
 from samespace.cli import options, output
 
 if TYPE_CHECKING:
-    from samespace.collection import Info
+    from samespace.reports import Info
 
 
 @click.command("info")
