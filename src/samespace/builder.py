@@ -13,7 +13,9 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,7 +32,7 @@ from samespace.recall.tune import Curve, Point, Pool, Tuning, enough, measure, o
 from samespace.space import Metric
 from samespace.stores.local import LocalStore, View
 
-__all__ = ["QUERIES", "TUNING", "Job", "Progress", "Stopped", "built", "load_tuning", "run", "work"]
+__all__ = ["QUERIES", "TUNING", "Job", "Progress", "Record", "Stopped", "load_record", "run", "work"]
 
 Progress = Callable[[str, float], None]
 """Told what is done now, and which part of the whole is done, from 0 to 1."""
@@ -41,6 +43,7 @@ QUERIES = "queries.index"
 _SEED = 20_240_229  # of the sample; the same vectors give the same queries
 _FEWEST_PAST, _ENOUGH_PAST = 100, 1_000  # queries of the past from which on they say something, or all
 _FEWEST_OWN = 200
+_ABANDONED = 600.0  # seconds after which nobody is at work on a file any more
 
 
 class Stopped(SamespaceError):
@@ -55,6 +58,8 @@ class Job:
         folder: the collection's.
         recall: that is declared.
         engines: to measure. The one that reaches the recall and answers soonest is kept.
+        wished: the engine to keep if it reaches the recall, be another faster or not.
+        declared: the recall to keep as that of the collection; None leaves what is kept.
         threads: of the build; None uses all cores.
         background: leave the processor to others.
     """
@@ -62,26 +67,40 @@ class Job:
     folder: str
     recall: float
     engines: tuple[str, ...]
+    wished: str | None = None
+    declared: float | None = None
     threads: int | None = None
     background: bool = False
 
 
-def built(engine: str, folder: Path) -> Path:
-    """Where an engine's file is in an index folder."""
-    return folder / f"{engine}.index"
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is kept of a job.
+
+    Attributes:
+        space, first_slot, rows: of which vectors it speaks.
+        declared: the recall of the collection; None if nobody declared one.
+        file: of the engine that was built, in the index folder; None if none was chosen that is built.
+        tuning: what was found out.
+    """
+
+    space: str
+    first_slot: int
+    rows: int
+    declared: float | None
+    file: str | None
+    tuning: Tuning
 
 
-def load_tuning(folder: Path, space: str, first_slot: int) -> tuple[Tuning, int] | None:
-    """What was measured last, and over how many rows; None if it is not of these vectors.
+def load_record(folder: Path) -> Record | None:
+    """Read what was kept last; None if nothing was.
 
     Raises:
         CollectionCorrupt: the file is not what was written.
     """
     try:
-        record = json.loads((folder / TUNING).read_text(encoding="utf-8"))
-        if (record["space"], record["first_slot"]) != (space, first_slot):
-            return None
-        return Tuning.from_dict(record["tuning"]), int(record["count"])
+        values = json.loads((folder / TUNING).read_text(encoding="utf-8"))
+        return Record(**values | {"tuning": Tuning.from_dict(values["tuning"])})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -104,27 +123,35 @@ def run(
     """
     if not sys.executable or getattr(sys, "frozen", False):
         raise StorageError("An index is built by a Python of its own, and this program has none beside it.")
-    command = [sys.executable, "-m", "samespace.builder", json.dumps(asdict(job))]
+    # Not from the folder that the user happens to be in, where a file may be called numpy.py.
+    command = [sys.executable, "-P", "-m", "samespace.builder", json.dumps(asdict(job))]
+    paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
     last: dict[str, Any] = {}
-    with subprocess.Popen(  # noqa: S603  # our own module
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    ) as child:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
+        subprocess.Popen(  # noqa: S603  # our own module
+            command,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, "PYTHONPATH": paths},
+        ) as child,
+    ):
         try:
             if started is not None:
                 started(child)
             assert child.stdout is not None  # noqa: S101  # it is a pipe
-            assert child.stderr is not None  # noqa: S101
             for line in child.stdout:
-                last = json.loads(line)
+                with contextlib.suppress(ValueError):  # cut off, or written by a library
+                    last = json.loads(line)
                 if progress is not None and "label" in last:
                     progress(last["label"], last["part"])
-            complaint = child.stderr.read().strip()
+            child.wait()
+            complaints.seek(0)
+            complaint = complaints.read().strip()
         except BaseException:
             child.kill()
             raise
@@ -139,6 +166,7 @@ def work(job: Job, progress: Progress) -> Tuning:
     """Do a job here: build each engine, measure its curve, keep the best and what was found out."""
     folder = Path(job.folder) / "index"
     store = LocalStore(Path(job.folder))
+    _sweep(folder)  # makes it too, and finds out early whether it may be written
     try:
         view, space = store.view(), store.space
         if view.count == 0:
@@ -162,7 +190,7 @@ def work(job: Job, progress: Progress) -> Tuning:
             slowest = min((c.points[0].seconds for c in curves if c.points[0].effort == 0), default=math.inf)
             measuring = _part(progress, f"measuring {name}", middle, end)
             curves.append(measure(index, pools, live, measuring, slowest=slowest, build_seconds=seconds))
-            chosen = pick(curves, job.recall)
+            chosen = pick([c for c in curves if c.engine == job.wished], job.recall) or pick(curves, job.recall)
             if chosen is not None and chosen[0] == name:
                 best = index
             del index
@@ -171,7 +199,7 @@ def work(job: Job, progress: Progress) -> Tuning:
         sizes = {pool.name: len(pool) for pool in pools}
         tuning = Tuning(job.recall, engine, effort, tuple(curves), sizes, view.sequence, now)
         progress("saving", 0.99)
-        _keep(folder, best, tuning, view, space.id)
+        _keep(folder, best, tuning, view, space.id, job.declared)
         progress("done", 1.0)
     finally:
         store.close()
@@ -194,23 +222,38 @@ def _pools(view: View, metric: Metric, log: QueryLog, recall: float, progress: C
     return pools
 
 
-def _keep(folder: Path, index: Index | None, tuning: Tuning, view: View, space: str) -> None:
-    """Write the engine's file first, and then the record that names it."""
-    folder.mkdir(exist_ok=True)
+def _keep(folder: Path, index: Index | None, tuning: Tuning, view: View, space: str, declared: float | None) -> None:
+    """Write the engine's file first, under a name of its own, and then the record that names it."""
+    file = None
     if index is not None and indexes.ENGINES[index.engine].builds:
-        index.save(built(index.engine, folder))
-    record = {
-        "space": space,
-        "first_slot": view.first_slot,
-        "count": len(view.live),
-        "tuning": tuning.to_dict(),
-    }
+        file = f"{index.engine}-{uuid.uuid4().hex[:12]}.index"
+        index.save(folder / file)
+    if declared is None:
+        with contextlib.suppress(CollectionCorrupt):
+            known = load_record(folder)
+            declared = None if known is None else known.declared
+    values = asdict(Record(space, view.first_slot, len(view.live), declared, file, tuning))
     draft = folder / f".{TUNING}.{os.getpid()}"
-    draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    draft.write_text(json.dumps(values | {"tuning": tuning.to_dict()}, indent=1), encoding="utf-8")
     draft.replace(folder / TUNING)
-    for row in indexes.ENGINES.values():
-        if row.builds and row.name != tuning.engine:
-            built(row.name, folder).unlink(missing_ok=True)
+    _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what builds left that were stopped, and built engines that the record does not name."""
+    try:
+        folder.mkdir(exist_ok=True)
+        known = load_record(folder)
+    except CollectionCorrupt:
+        known = None
+    except OSError as error:
+        raise StorageError(f"Cannot write into {folder}: {error}.") from error
+    for file in folder.iterdir():
+        engine = file.name.rpartition("-")[0]
+        left = file.name.startswith(".") or (engine in indexes.ENGINES and (known is None or file.name != known.file))
+        with contextlib.suppress(OSError):  # in use, on Windows; or deleted by another
+            if left and time.time() - file.stat().st_mtime > _ABANDONED:
+                file.unlink()
 
 
 def _main(arguments: Sequence[str]) -> int:
@@ -220,12 +263,14 @@ def _main(arguments: Sequence[str]) -> int:
         with contextlib.suppress(OSError, AttributeError):
             os.nice(10)
     parent = os.getppid()
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints is no report
 
     def report(**values: Any) -> None:
         if os.getppid() != parent:
             sys.exit("The process that asked for this is gone.")
-        sys.stdout.write(json.dumps(values) + "\n")
-        sys.stdout.flush()
+        out.write(json.dumps(values) + "\n")
+        out.flush()
 
     try:
         tuning = work(job, lambda label, part: report(label=label, part=part))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import operator
@@ -351,12 +352,18 @@ class Collection:
         """Give back the space of deleted and replaced rows. Needs room for one copy of the live vectors.
 
         Args:
-            memory: convert the vectors to what this tier holds (:data:`samespace.memory.TIERS`).
+            memory: ``"full"`` or ``"half"``: convert the vectors to float32 or float16.
         """
-        tier = self._tier if memory is None else tier_by_name(memory)
+        tier = None if memory is None else tier_by_name(memory)
+        if tier is not None and tier.name not in ("full", "half"):
+            raise InvalidInput(
+                f"compact converts to 'full' or 'half', got {memory!r}; 'codes' and 'disk' are for open(memory=), and "
+                "hold while the collection is open."
+            )
         before = self._bytes()
-        self._store.compact(tier.precision)
-        self._tier = tier
+        self._store.compact(None if tier is None else tier.precision)
+        if tier is not None:
+            self._tier = tier
         self._searcher.keep_up(self._store.view())
         return CompactReport(before, self._bytes())
 
@@ -415,10 +422,10 @@ class Collection:
             NotFound: there is no row of that id.
         """
         count = _positive(k)
-        slot, view = self._store.slot_of(check_id(id, "id")), self._store.view()
-        if slot is None or not view.first_slot <= slot < view.end_slot:
+        rows = self.get([id])
+        if not rows:
             raise NotFound(f"{self.path} has no row {id!r}.")
-        own = Vectors(view.vectors[slot - view.first_slot, None], self.space, "document")
+        own = Vectors(rows[0].vector[None, :], self.space, "document")
         hits = self.search(own, count + 1, where=where, recall=recall)
         return [hit for hit in hits if hit.id != id][:count]
 
@@ -432,11 +439,14 @@ class Collection:
     ) -> Nearest:
         """Find the ids nearest to each of many queries, as arrays: the quick way where rows are not needed."""
         count, condition = _positive(k), parse(where)
+        recall = None if recall is None else _share(recall)
         vectors = self._queries(queries, "vector")[1]
         assert vectors is not None  # noqa: S101  # of mode "vector"
         for _ in range(_ATTEMPTS):
             view = self._store.view()
             found = self._neighbours(view, vectors, min(count, max(len(view.live), 1)), condition, recall)
+            if condition is not None and self._has_moved(view):
+                continue
             there = found.positions >= 0
             names = np.full(found.positions.shape, None, object)
             names[there] = self._store.ids_of(found.positions[there] + view.first_slot)
@@ -464,6 +474,8 @@ class Collection:
             view = self._store.view()
             depth = min(count, max(len(view.live), 1))
             found = self._positions(view, texts, vectors, depth, condition, mode, recall)
+            if (condition is not None or mode != "vector") and self._has_moved(view):
+                continue
             results = self._fetch(view, found)
             if results is not None:
                 return results
@@ -472,7 +484,7 @@ class Collection:
     def _within(self, query: Sequence[str] | Vectors, least: float, where: Where, recall: float | None) -> list[Hit]:
         """All rows that score at least so much: more and more of the nearest, until one falls short."""
         condition = parse(where)
-        recall = None if recall is None else _share(recall)
+        recall = 1.0 if recall is None else _share(recall)  # all of them, unless less will do
         vectors = self._queries(query, "vector")[1]
         assert vectors is not None  # noqa: S101  # of mode "vector"
         for _ in range(_ATTEMPTS):
@@ -483,6 +495,8 @@ class Collection:
                 if len(scores) < depth or scores[-1] < least:
                     break
                 depth *= _RANGE_DEPTH
+            if condition is not None and self._has_moved(view):
+                continue
             enough = scores >= least
             pairs = zip(found.positions[0][enough].tolist(), scores[enough].tolist(), strict=True)
             results = self._fetch(view, [list(pairs)])
@@ -507,6 +521,19 @@ class Collection:
         made = self.require_encoder().encode_queries(queries)
         self.space.require(made.space, f"search {self.path}")
         return list(queries), made.comparable
+
+    def _has_moved(self, view: View) -> bool:
+        """Tell whether a compaction came in between, so that what was read of rows is not of the view's slots."""
+        return self._store.view().first_slot != view.first_slot
+
+    def _settled(self, condition: Condition | None) -> tuple[View, Mask]:
+        """A view, and which of its rows meet the condition."""
+        for _ in range(_ATTEMPTS):
+            view = self._store.view()
+            mask = self._store.matching(condition, view)
+            if condition is None or not self._has_moved(view):
+                return view, mask
+        raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was read. Try again.")
 
     def _neighbours(
         self, view: View, vectors: Matrix, k: int, condition: Condition | None, recall: float | None
@@ -586,21 +613,19 @@ class Collection:
 
         Rows that are deleted or replaced while it goes on are left out, and so is what was added since.
         """
-        condition = parse(where)  # a filter that is wrong is told now, not at the first row
-        view = self._store.view()
-        return (row for stored in self._stored(condition, view) for row in _rows(stored, view))
+        view, mask = self._settled(parse(where))  # a filter that is wrong is told now, not at the first row
+        return (row for stored in self._stored(view, mask) for row in _rows(stored, view))
 
     def __iter__(self) -> Iterator[Row]:
         return self.rows()
 
     def ids(self, where: Where = None) -> Iterator[str]:
         """The ids of all rows, or of those that meet a condition, in order of insertion."""
-        condition = parse(where)
-        view = self._store.view()
-        return (row.id for stored in self._stored(condition, view) for row in stored)
+        view, mask = self._settled(parse(where))
+        return (row.id for stored in self._stored(view, mask) for row in stored)
 
-    def _stored(self, condition: Condition | None, view: View) -> Iterator[list[StoredRow]]:
-        positions = np.flatnonzero(self._store.matching(condition, view))
+    def _stored(self, view: View, mask: Mask) -> Iterator[list[StoredRow]]:
+        positions = np.flatnonzero(mask)
         for start in range(0, len(positions), _READ_BATCH):
             slots = (positions[start : start + _READ_BATCH] + view.first_slot).tolist()
             stored = self._store.fetch(slots)
@@ -610,9 +635,9 @@ class Collection:
 
     def count(self, where: Where = None) -> int:
         """How many rows there are, or meet a condition."""
-        condition = parse(where)
-        view = self._store.view()
-        return view.count if condition is None else int(self._store.matching(condition, view).sum())
+        if where is None:
+            return self._store.view().count
+        return int(self._settled(parse(where))[1].sum())
 
     def __len__(self) -> int:
         return self.count()
@@ -691,8 +716,10 @@ class Collection:
 
     def close(self) -> None:
         """Keep the index for the next time and close the files. Closing twice is fine."""
-        self._searcher.close()
-        self._store.close()
+        try:
+            self._searcher.close()
+        finally:
+            self._store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -797,4 +824,9 @@ def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def _folder_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
+    size = 0
+    if folder.is_dir():
+        for file in folder.iterdir():
+            with contextlib.suppress(OSError):  # it was a draft, and is in its place by now
+                size += file.stat().st_size
+    return size

@@ -27,6 +27,7 @@ class Cover:
         main: answers any search over the first ``main_rows`` rows: the scan, or exact search.
         fast: a built engine over the same rows; None if there is none.
         tuning: what was measured when ``fast`` was made, or when it was found not to pay.
+        generation: rises whenever something else answers than before; 0 is what is made for one search.
         young: over the next ``young_rows`` rows, so that adding a few does not make a large index anew.
     """
 
@@ -37,6 +38,7 @@ class Cover:
     young_rows: int = 0
     fast: Index | None = None
     tuning: Tuning | None = None
+    generation: int = 0
 
     @property
     def rows(self) -> int:
@@ -68,6 +70,8 @@ def _ask(
         wide[: end - start] = True if mask is None else mask
         mask = wide
     found = index.search(queries, k, mask, effort)
+    if mask is None and len(index) > end - start:  # it has grown meanwhile
+        return _ask(index, start, end, queries, k, allowed, effort)
     return found if start == 0 else _moved(found, start)
 
 

@@ -36,6 +36,8 @@ _BUILD_SECONDS = 1.2e-6  # for each number in the vectors: a graph built and mea
 _STALE = 8  # what was built is made anew when one in so many of its rows came later
 _BOOST = 8  # times the effort that was measured to be enough, before the built engine is given up
 _MEASURED = 100  # hits, at most
+_UNMEASURED = 0.999  # recall up to which the main index is trusted before it was measured
+_PATIENCE = 2  # times that an engine may fall short before it is given up for good
 _SLIGHT = 0.03  # of recall: what lies further below what was declared is not mended by more effort
 
 logger = logging.getLogger("samespace.searcher")
@@ -69,8 +71,9 @@ class _Way:
     """How to reach a recall.
 
     Attributes:
-        fast: setting of the built engine; None if it does not reach it, or is not there.
+        fast: setting of the built engine; None if it does not reach it, or is not there, or is the slower way.
         main_seconds: of a search of the main index; infinite if it does not reach the recall.
+        exactly: where the built engine does not answer, neither does the main index.
     """
 
     fast: Point | None
@@ -78,21 +81,21 @@ class _Way:
     exactly: bool
 
 
-def _way(cover: Cover, recall: float, k: int) -> _Way:
-    tuning = cover.tuning
+def _way(cover: Cover, recall: float, k: int, wished: str) -> _Way:
     if recall == 1.0:
         return _Way(None, math.inf, exactly=True)
-    if tuning is None:
-        return _Way(None, 0.0, exactly=False)
-    curves = {curve.engine: curve for curve in tuning.curves}
-    fast = curves[cover.fast.engine].effort_for(recall, k) if cover.fast is not None else None
+    curves = {} if cover.tuning is None else {curve.engine: curve for curve in cover.tuning.curves}
+    fast = None
+    if cover.fast is not None and cover.fast.engine in curves:
+        fast = curves[cover.fast.engine].effort_for(recall, k)
     if cover.main.engine not in curves:
-        return _Way(fast, math.inf, exactly=False)
+        return _Way(fast, math.inf, exactly=recall > _UNMEASURED)
     # The main index widens its search by itself for more hits than were measured.
     main = curves[cover.main.engine].effort_for(recall, min(k, _MEASURED))
     if main is None:
         return _Way(fast, math.inf, exactly=True)
-    return _Way(fast if fast is not None and fast.seconds < main.seconds else None, main.seconds, exactly=False)
+    pays = fast is not None and (fast.seconds < main.seconds or wished != "auto")
+    return _Way(fast if pays else None, main.seconds, exactly=False)
 
 
 class Searcher:
@@ -129,24 +132,23 @@ class Searcher:
         self._on_recall = on_recall
         self._upkeep = Upkeep(space, folder, engine, builds)
         self._queries = QueryLog(space.dimension)
-        self._queries.load(folder / builder.QUERIES)
+        if remember:
+            self._queries.load(folder / builder.QUERIES)
         self._unsaved = False  # queries
-        self._ways: dict[tuple[float, int], _Way] = {}
-        self._watch = Watch(self.declared)
-        self._generation = 0  # of the upkeep, that the four below belong to
-        self._spent = 0.0  # seconds of searching
+        self._watch = Watch(self.declared, space.metric)
+        self._ways: dict[tuple[int, float, int], _Way] = {}
+        self._generation = 0  # of the newest cover that was used, which the next three belong to
         self._boost = 1
-        self._trusted = {"fast": True, "main": True}
-        self._failures = 0  # of the main index; it is made anew once
+        self._trusts_fast = self._trusts_main = True
+        self._failures = {True: 0, False: 0}  # of built engines, and of the main index, that checks have shown
+        self._spent = 0.0  # seconds of searching since something was built
         self._warning = ""
+        self._asked = False  # for the engine that was wished for by name
 
     @property
     def declared(self) -> float:
         """The recall that searches shall reach."""
-        if self._recall is not None:
-            return self._recall
-        tuning = None if self._upkeep.cover is None else self._upkeep.cover.tuning
-        return DEFAULT_RECALL if tuning is None else tuning.recall
+        return self._recall or self._upkeep.declared or DEFAULT_RECALL
 
     def nearest(
         self, view: View, queries: Matrix, k: int, allowed: Mask | None, recall: float | None = None
@@ -163,16 +165,15 @@ class Searcher:
         cover, upkeep = self._upkeep.cover, self._upkeep
         if cover is None or cover.first_slot != view.first_slot or upkeep.is_behind(cover, view):
             cover = upkeep.covering(view)
-        if self._generation != upkeep.generation:
-            self._begin_anew()
+        if cover.generation > self._generation or self._watch.declared != self.declared:
+            self._begin_anew(cover)
         if self._warning:
             self._warn()
-        wanted = self.declared if recall is None else recall
-        way, effort = self._way(cover, wanted, k), None
-        if way.fast is not None and self._trusted["fast"]:
+        way, effort = self._way(cover, self.declared if recall is None else recall, k), None
+        if way.fast is not None and self._trusts_fast:
             effort = self._effort(way, view, allowed)
         began = time.perf_counter()
-        if effort is None and (way.exactly or not self._trusted["main"]):
+        if effort is None and (way.exactly or not self._trusts_main):
             found = search_exactly(queries, view.vectors, k, self._space.metric, allowed)
         else:
             found = cover.search(view, queries, k, allowed, effort)
@@ -181,29 +182,28 @@ class Searcher:
         if self._remember and (due or len(self._queries) < self._queries.capacity):
             self._queries.add(queries)
             self._unsaved = True
-        if due and recall is None:
-            last = Neighbours(found.positions[-1:], found.scores[-1:])
-            engine = cover.main if cover.fast is None or effort is None else cover.fast
-            metric = self._space.metric
-            ready = self._watch.take(
-                Sample(engine.engine, metric, effort is not None, view, queries[-1:].copy(), k, allowed, last)
-            )
+        if due:
+            ready = False
+            if recall is None:
+                last = Neighbours(found.positions[-1:], found.scores[-1:])
+                built = cover.fast is not None and effort is not None
+                engine = self._answering(cover) if built else cover.main.engine
+                sample = Sample(cover.generation, engine, built, view, queries[-1:].copy(), k, allowed, last)
+                ready = self._watch.take(sample)
             if self._pays(cover, view):
-                upkeep.build(view, self.declared)
-            if upkeep.has_news():
-                upkeep.later(lambda: upkeep.tend(view))
-            elif ready:
-                upkeep.later(self._look)
+                self._build(view)
+            if ready or upkeep.has_news():
+                upkeep.later(lambda: self._look(view))
         return found
 
     def _way(self, cover: Cover, recall: float, k: int) -> _Way:
         """What was measured says how to reach a recall."""
-        key = (recall, k)
+        key = (cover.generation, recall, k)
         way = self._ways.get(key)
         if way is None:
             if len(self._ways) >= 256:
                 self._ways.clear()
-            way = self._ways[key] = _way(cover, recall, k)
+            way = self._ways[key] = _way(cover, recall, k, self._upkeep.wished)
         return way
 
     def _effort(self, way: _Way, view: View, allowed: Mask | None) -> int | None:
@@ -232,18 +232,23 @@ class Searcher:
     ) -> Tuning:
         """Measure engines, and keep the one that reaches the recall and answers soonest."""
         self._save_queries()
-        tuning = self._upkeep.tune(view, recall or self.declared, engines, progress)
+        self._upkeep.covering(view)
+        tuning = self._upkeep.tune(view, recall or self.declared, recall, engines, progress)
         if recall is not None:
             self._recall = recall
+        self._failures = {True: 0, False: 0}
         return tuning
 
     def describe(self, view: View) -> Description:
         """The indexes in figures."""
         upkeep = self._upkeep
         cover = upkeep.covering(view)
+        if upkeep.is_behind(cover, view) and upkeep.base_engine(len(view.live)) == "exact":
+            upkeep.tend(view)  # which costs next to nothing
+            cover = upkeep.covering(view)
         held = [cover.main.memory, cover.young.memory, 0 if cover.fast is None else cover.fast.memory]
         return Description(
-            self._answering(),
+            self._answering(cover),
             min(cover.rows, len(view.live)),
             sum(held),
             cover.tuning,
@@ -255,39 +260,31 @@ class Searcher:
     @property
     def report(self) -> RecallReport:
         """What the guard knows."""
-        guard = self._watch.guard
-        return RecallReport(self.declared, guard.running, guard.checked, guard.alarms, self._answering())
-
-    def save(self) -> None:
-        """Keep the index and the queries for the next process."""
-        self._save_queries()
-        self._upkeep.save()
+        watch, cover = self._watch, self._upkeep.cover
+        engine = "exact" if cover is None else self._answering(cover)
+        running = watch.running(cover is not None and cover.fast is not None and cover.fast.engine == engine)
+        return RecallReport(self.declared, running, watch.checked, watch.alarms, engine)
 
     def close(self) -> None:
         """Stop what is under way, and keep what is worth it."""
         self._save_queries()
         self._upkeep.close()
 
-    def _answering(self) -> str:
-        cover = self._upkeep.cover
-        if cover is None or not self._trusted["main"]:
-            return "exact"
+    def _answering(self, cover: Cover) -> str:
+        """The engine that answers a search for ten without a filter."""
         way = self._way(cover, self.declared, 10)
-        if way.fast is not None and cover.fast is not None and self._trusted["fast"]:
+        if way.fast is not None and cover.fast is not None and self._trusts_fast:
             return cover.fast.engine
-        return "exact" if way.exactly else cover.main.engine
+        return "exact" if way.exactly or not self._trusts_main else cover.main.engine
 
-    def _begin_anew(self) -> None:
-        """Something else answers from now on, and nothing is held against it."""
-        self._generation = self._upkeep.generation
+    def _begin_anew(self, cover: Cover) -> None:
+        """Something else answers from now on, and little is held against it."""
+        self._generation = cover.generation
         self._ways.clear()
-        self._spent = 0.0
         self._boost = 1
-        self._trusted = {"fast": True, "main": self._failures < 2}
-        if self._watch.guard.declared == self.declared:
-            self._watch.restart()
-        else:
-            self._watch = Watch(self.declared)
+        self._trusts_fast = self._failures[True] < _PATIENCE
+        self._trusts_main = self._failures[False] < _PATIENCE
+        self._watch.restart(self.declared, cover.generation)
 
     def _save_queries(self) -> None:
         if self._unsaved:
@@ -298,12 +295,15 @@ class Searcher:
 
     # In the background
 
-    def _look(self) -> None:
-        """Check the live searches that were kept, and act on what comes of it."""
+    def _look(self, view: View) -> None:
+        """Take over what was built; check the live searches that were kept, and act on what comes of it."""
+        if self._upkeep.has_news():
+            self._upkeep.tend(view)
+        checked = self._watch.checked
         bad = self._watch.check()
-        if bad:
-            self._act(bad[-1])
-        if self._on_recall is not None:
+        if bad is not None:
+            self._act(bad)
+        if self._on_recall is not None and self._watch.checked > checked:
             try:
                 self._on_recall(self.report)
             except Exception:  # whatever the user's function raises must not end the guard
@@ -311,28 +311,35 @@ class Searcher:
 
     def _act(self, sample: Sample) -> None:
         """Live searches fall short: raise the effort, or do without the engine, and have it made anew."""
-        running = self._watch.guard.running
+        running = self._watch.running(sample.is_built)
         seen = f"{running.recall:.3f} of {running.queries} checked searches" if running else ""
         short = f"Recall fell below the declared {self.declared:g} ({seen})"
         slight = running is not None and running.recall >= self.declared - _SLIGHT
-        if not sample.is_built:
-            self._trusted["main"] = False
-            self._failures += 1
-            if self._failures > 1:
-                self._say(f"{short}: searching exactly.")
-                return
-            self._say(f"{short}: searching exactly until the index is made anew.")
-            self._upkeep.make_anew(sample.view)
-        elif slight and self._boost < _BOOST:
+        if sample.is_built and slight and self._boost < _BOOST:
             self._boost *= 2
             self._say(f"{short}: searching with {self._boost} times the effort, and measuring anew.")
-            self._watch.restart()
-            self._upkeep.build(sample.view, self.declared)
+            self._watch.restart(self.declared, self._generation)
+            self._build(sample.view)
+            return
+        self._failures[sample.is_built] += 1
+        given_up = self._failures[sample.is_built] >= _PATIENCE
+        if sample.is_built:
+            self._trusts_fast = False
+            self._say(f"{short}: searching without {sample.engine}{'.' if given_up else ', which is built anew.'}")
+            self._watch.restart(self.declared, self._generation)
+            if not given_up:
+                self._build(sample.view)
         else:
-            self._trusted["fast"] = False
-            self._say(f"{short}: searching without {sample.engine}, which is built anew.")
-            self._watch.restart()
-            self._upkeep.build(sample.view, self.declared)
+            self._trusts_main = False
+            self._say(f"{short}: searching exactly{'.' if given_up else ' until the index is made anew.'}")
+            if not given_up:
+                self._upkeep.make_anew(sample.view)
+
+    def _build(self, view: View) -> None:
+        self._spent = 0.0
+        self._asked = True
+        self._save_queries()
+        self._upkeep.build(view, self.declared)
 
     def _say(self, message: str) -> None:
         logger.warning("%s", message)
@@ -340,7 +347,8 @@ class Searcher:
 
     def _warn(self) -> None:
         message, self._warning = self._warning, ""
-        warnings.warn(message, RecallWarning, stacklevel=5)
+        if message:
+            warnings.warn(message, RecallWarning, stacklevel=6)
 
     def _pays(self, cover: Cover, view: View) -> bool:
         """Tell whether a build is due: when searching has cost as much time as the build will.
@@ -349,14 +357,18 @@ class Searcher:
         rental problem: Karlin, Manasse, Rudolph and Sleator 1988, "Competitive snoopy caching"). An engine
         that was asked for by name is built at once.
         """
-        upkeep, count = self._upkeep, len(view.live)
-        if upkeep.building or upkeep.fast_engine is None:
+        upkeep, count, engine = self._upkeep, len(view.live), self._upkeep.fast_engine
+        if upkeep.building or engine is None or self.declared == 1.0 or self._failures[True] >= _PATIENCE:
             return False
-        wished = upkeep.fast_engine == upkeep.wished
+        wished = engine == upkeep.wished
         if count < (_WORTH_ASKED if wished else _WORTH_BUILDING):
             return False
         cost = 0.0 if wished else _BUILD_SECONDS * count * self._space.dimension
+        if upkeep.failed:
+            cost = max(cost, 1.0) * 2.0**upkeep.failed
         if cover.tuning is None:
             return self._spent > cost
+        if wished and not self._asked and all(curve.engine != engine for curve in cover.tuning.curves):
+            return True
         measured = cover.tuning.curves[0].count
         return count - measured > measured // _STALE and self._spent > cost / _STALE

@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +28,7 @@ __all__ = ["Upkeep"]
 _LABEL = "index.json"
 _TAIL = 1_024  # rows behind the index that are cheaper to compare one by one than to add to it
 _YOUNG_SHARE = 8  # the young index is at most this part of the main one before that is made anew
+_PAUSE = 10.0  # seconds before work in the background that failed is tried again
 _FAREWELL = 10.0  # seconds that a killed process has to be gone
 _SAVE_GROWTH = 0.25  # an index that grew by this share since it was saved is worth saving again
 
@@ -49,16 +51,20 @@ class Upkeep:
     Attributes:
         wished: the engine's name, or ``"auto"``.
         cover: what searches use now; None before the first.
+        declared: the recall that the collection was tuned to; None if it was not.
         building: a build is under way in the background.
-        generation: how often a cover was tuned, made or thrown away; the guard begins anew when it changes.
+        failed: builds that came to nothing, one after the other.
     """
 
     def __init__(self, space: Space, folder: Path, engine: str, builds: bool) -> None:
         if engine != "auto":
             indexes.engine(engine)  # an unknown name is an error now, not at the first search
         self.cover: Cover | None = None
+        self.declared: float | None = None
         self.building = False
-        self.generation = 0
+        self.failed = 0
+        self._generations = 0
+        self._not_before = 0.0  # the time at which work that failed may be tried again
         self._space = space
         self._folder = folder
         self.wished = engine
@@ -72,6 +78,7 @@ class Upkeep:
         self._closed = False
         # A process that ends without close() must not leave a build behind.
         self._stop = weakref.finalize(self, _kill, self._children)
+        self._record()
 
     # Which engines
 
@@ -96,9 +103,11 @@ class Upkeep:
     def note(self) -> str:
         """What is not as it was wished for, and why; empty if all is."""
         row = None if self.wished == "auto" else indexes.ENGINES[self.wished]
-        if row is None or row.available:
+        if row is None or row.name == "exact":
             return ""
-        return f"{row.library} is not installed, so {self.wished} cannot be used; {self.fast_engine or 'the scan'} is"
+        if not row.available:
+            return f"{row.library} is not installed, so {row.name} cannot be used"
+        return f"the memory tier leaves no room for {row.name}" if row.builds and not self._builds else ""
 
     # What covers a view
 
@@ -106,17 +115,18 @@ class Upkeep:
         """A cover of the view's generation, as good as can be had at once; what takes longer is begun."""
         cover = self.cover
         if cover is None or cover.first_slot < view.first_slot:
-            with self._tending:
+            if not self._tending.acquire(blocking=False):
+                return self._empty(view)  # somebody is at work on it; this search compares every vector
+            try:
                 cover = self.cover
                 if cover is None or cover.first_slot < view.first_slot:
                     cover = self.cover = self._load(view)
+            finally:
+                self._tending.release()
         if cover.first_slot > view.first_slot:
             # A search that began before another thread saw a compaction: its slots are of the old generation.
             return self._empty(view)
         if self.is_behind(cover, view):
-            if cover.main.engine == "exact" == self.base_engine(len(view.live)):
-                self.tend(view)  # costs next to nothing
-                return self.cover or cover
             self.later(lambda: self.tend(view))
         return cover
 
@@ -131,8 +141,8 @@ class Upkeep:
             if cover is not None and cover.first_slot > view.first_slot:
                 return
             if cover is None or cover.first_slot != view.first_slot:
-                cover = self._load(view)
-            cover = self._adopted(cover, view)
+                cover = self.cover = self._load(view)
+            cover = self.cover = self._adopted(cover, view)
             count = len(view.live)
             base, behind = self.base_engine(count), count - cover.main_rows
             # Covering more costs the exact engine nothing.
@@ -150,9 +160,8 @@ class Upkeep:
         with self._tending:
             with contextlib.suppress(OSError):
                 (self._folder / _LABEL).unlink(missing_ok=True)
-            self.cover = None
+            self.cover = self._load(view)
         self.tend(view)
-        self.generation += 1
 
     def has_news(self) -> bool:
         """Tell whether something was built, by this process or another, that is not used yet."""
@@ -169,7 +178,7 @@ class Upkeep:
             # A disk that is full or read-only costs the next process some time, and no row.
             with contextlib.suppress(OSError):
                 self._folder.mkdir(exist_ok=True)
-                cover.main.save(builder.built(cover.main.engine, self._folder))
+                cover.main.save(self._folder / f"{cover.main.engine}.index")
                 label = self._label(cover.main.engine, cover.main_rows, cover.first_slot)
                 _replace(self._folder / _LABEL, json.dumps(label))
                 self._saved = cover.main_rows
@@ -191,21 +200,18 @@ class Upkeep:
 
     def _load(self, view: View) -> Cover:
         """What was kept of these vectors. A built engine may be large, and is left for later."""
-        cover = self._empty(view)
+        cover = replace(self._empty(view), generation=self._next_generation())
         self._saved, self._seen = 0, 0.0
-        try:
-            known = builder.load_tuning(self._folder, self._space.id, view.first_slot)
-            if known is not None:
-                cover = replace(cover, tuning=known[0])
-        except CollectionCorrupt as error:
-            logger.warning("%s", error)
+        known = self._record()
+        if known is not None and known.first_slot == view.first_slot:
+            cover = replace(cover, tuning=known.tuning)
         engine = self.base_engine(len(view.live))
         try:
             label = json.loads((self._folder / _LABEL).read_text())
             rows = int(label["count"])
             if not 0 < rows <= len(view.live) or label != self._label(engine, rows, view.first_slot):
                 return cover
-            file = builder.built(engine, self._folder)
+            file = self._folder / f"{engine}.index"
             main = indexes.engine(engine).load(file, view.vectors[:rows], self._space.metric)
         except FileNotFoundError:
             return cover
@@ -221,10 +227,16 @@ class Upkeep:
     # What is built
 
     def tune(
-        self, view: View, recall: float, engines: Sequence[str] | None, progress: builder.Progress | None
+        self,
+        view: View,
+        recall: float,
+        declared: float | None,
+        engines: Sequence[str] | None,
+        progress: builder.Progress | None,
     ) -> Tuning:
         """Measure engines, and take over the one that reaches the recall and answers soonest."""
-        tuning = builder.run(self._job(view, recall, engines), progress, self._started)
+        job = replace(self._job(view, recall, engines), declared=declared)
+        tuning = builder.run(job, progress, self._started)
         self.tend(view)
         return tuning
 
@@ -239,13 +251,13 @@ class Upkeep:
         def wait() -> None:
             try:
                 builder.run(job, started=self._started)
-            except builder.Stopped:
-                return
+                self.failed = 0
             except (SamespaceError, OSError) as error:
-                logger.warning("No index was built in %s: %s", self._folder, error)
+                self.failed += 1
+                if not self._closed:
+                    logger.warning("No index was built in %s: %s", self._folder, error)
             finally:
                 self.building = False
-            self.later(lambda: self.tend(view))
 
         # A thread that reads a pipe may be left alone when the interpreter ends; the child is killed then.
         threading.Thread(target=wait, name="samespace-build", daemon=True).start()
@@ -254,12 +266,16 @@ class Upkeep:
         """Do something in the background, unless something is being done there."""
         if self._closed or (self._pending is not None and not self._pending.done()):
             return
+        if time.monotonic() < self._not_before:
+            return
 
         def guarded() -> None:
             try:
                 task()
-            except (SamespaceError, OSError, MemoryError):
+            except Exception:
+                # Of a library, perhaps, or for want of memory: the same would happen again at once.
                 logger.exception("Upkeep of %s failed; searches go on without it.", self._folder)
+                self._not_before = time.monotonic() + _PAUSE
 
         with contextlib.suppress(RuntimeError):  # it was closed in this moment
             self._pending = self._pool.submit(guarded)
@@ -277,15 +293,22 @@ class Upkeep:
             child.kill()
 
     def _job(self, view: View, recall: float, engines: Sequence[str] | None) -> builder.Job:
+        fast = self.fast_engine
         if engines is None:
-            fast = self.fast_engine
             engines = [self.base_engine(len(view.live)), *([] if fast is None else [fast])]
-        return builder.Job(str(self._folder.parent), recall, tuple(engines))
+        return builder.Job(str(self._folder.parent), recall, tuple(engines), fast if fast == self.wished else None)
 
-    def _is_wanted(self, tuning: Tuning | None) -> bool:
-        """Tell whether a built engine was chosen that may be used here."""
-        row = None if tuning is None else indexes.ENGINES.get(tuning.engine)
-        return row is not None and row.builds and self._builds
+    def _record(self) -> builder.Record | None:
+        """What was kept of the last job on this space, whatever its slots; and so the recall that is declared."""
+        try:
+            known = builder.load_record(self._folder)
+        except CollectionCorrupt as error:
+            logger.warning("%s", error)
+            return None
+        if known is None or known.space != self._space.id:
+            return None
+        self.declared = known.declared
+        return known
 
     def _written(self) -> float:
         """When the record of the last tuning was written."""
@@ -294,26 +317,31 @@ class Upkeep:
         except OSError:
             return 0.0
 
+    def _next_generation(self) -> int:
+        self._generations += 1
+        return self._generations
+
     def _adopted(self, cover: Cover, view: View) -> Cover:
         """Take over what was built and measured since the last look, by this process or another."""
-        if not self.has_news():
+        written = self._written()
+        if written == self._seen:
             return cover
-        self._seen = self._written()
-        try:
-            known = builder.load_tuning(self._folder, self._space.id, view.first_slot)
-            if known is None or known[1] > len(view.live):
-                return cover
-            tuning, rows = known
-            fast = None
-            if self._is_wanted(tuning):
-                file = builder.built(tuning.engine, self._folder)
-                fast = indexes.engine(tuning.engine).load(file, view.vectors[:rows], self._space.metric)
-                cover = self._with_main(cover, view, rows, self.base_engine(rows))
-        except (CollectionCorrupt, NotFound, ImportError) as error:
-            logger.warning("What was tuned in %s cannot be used: %s", self._folder, error)
+        known = self._record()
+        if known is not None and known.first_slot == view.first_slot and known.rows > len(view.live):
+            return cover  # an older view than that of the build; the next look has a newer one
+        self._seen = written
+        if known is None or known.first_slot != view.first_slot:
             return cover
-        self.generation += 1
-        return replace(cover, fast=fast, tuning=tuning)
+        engine, fast, tuning = known.tuning.engine, None, known.tuning
+        if known.file is not None and self._builds and self.wished in ("auto", engine):
+            try:
+                vectors = view.vectors[: known.rows]
+                fast = indexes.engine(engine).load(self._folder / known.file, vectors, self._space.metric)
+                cover = self._with_main(cover, view, known.rows, self.base_engine(known.rows))
+            except (CollectionCorrupt, NotFound, ImportError, OSError) as error:
+                logger.warning("What was built in %s cannot be used: %s", self._folder, error)
+                return replace(cover, fast=None, tuning=None, generation=self._next_generation())
+        return replace(cover, fast=fast, tuning=tuning, generation=self._next_generation())
 
 
 def _kill(children: list[subprocess.Popen[str]]) -> None:

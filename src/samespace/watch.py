@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from dataclasses import dataclass
 
@@ -48,12 +49,13 @@ class Sample:
     """A live search of one query, and its answer.
 
     Attributes:
+        generation: of the cover that answered.
         engine: that answered.
         is_built: it is one that is built, beside the main index.
     """
 
+    generation: int
     engine: str
-    metric: Metric
     is_built: bool
     view: View
     query: Matrix
@@ -63,51 +65,87 @@ class Sample:
 
 
 class Watch:
-    """Takes samples of live searches and compares them with exact answers.
+    """Takes samples of live searches and compares them with exact answers. Safe to use from several threads.
+
+    The built engine and the main index are watched apart, so that an alarm is about the one that fell short.
 
     Args:
         declared: the recall that searches shall reach.
+        metric: how to score.
+
+    Attributes:
+        checked: live searches that were checked.
+        alarms: how often an engine was found to fall short.
     """
 
-    def __init__(self, declared: float) -> None:
-        self.guard = Guard(declared)
+    def __init__(self, declared: float, metric: Metric) -> None:
+        self.declared = declared
+        self.checked = self.alarms = 0
+        self._metric = metric
+        self._guards = {is_built: Guard(declared) for is_built in (True, False)}
+        self._generation = 0
         self._samples: list[Sample] = []
         self._until = random.randint(1, _EVERY)  # noqa: S311  # a sample, not a secret
         self._rest_until = 0.0
+        self._lock = threading.Lock()
 
     def is_due(self, searches: int) -> bool:
-        """Count searches, and tell whether the last of them is to be checked."""
+        """Count searches, and tell whether it is time to look at one."""
         self._until -= searches
-        return self._until <= 0
+        if self._until > 0:
+            return False
+        self._until = random.randint(1, 2 * _EVERY - 1)  # noqa: S311
+        return True
 
     def take(self, sample: Sample) -> bool:
         """Keep a search to be checked, and tell whether it is time to check those that are kept."""
-        self._until = random.randint(1, 2 * _EVERY - 1)  # noqa: S311
-        self._samples.append(sample)
-        del self._samples[: -4 * _TOGETHER]  # while it rests, the latest are kept
-        return len(self._samples) >= _TOGETHER and time.perf_counter() >= self._rest_until
+        with self._lock:
+            if sample.generation == self._generation:
+                self._samples.append(sample)
+                del self._samples[: -4 * _TOGETHER]  # while it rests, the latest are kept
+            return len(self._samples) >= _TOGETHER and time.perf_counter() >= self._rest_until
 
-    def check(self) -> list[Sample] | None:
-        """Answer what is kept exactly; the samples if the recall is below what was declared, else None."""
-        samples, self._samples = self._samples, []
+    def check(self) -> Sample | None:
+        """Answer what is kept exactly; a sample of the engine that falls short of what was declared, if one does."""
+        with self._lock:
+            samples, self._samples, generation = self._samples, [], self._generation
         if not samples:
             return None
         began = time.perf_counter()
-        alarm = self.guard.observe(_shares(samples))
+        shares = _shares(samples, self._metric)
         ended = time.perf_counter()
-        running = self.guard.running
-        calm = running is not None and running.recall >= self.guard.declared
-        self._rest_until = ended + (_SHARE if calm else _SHARE_IN_DOUBT) * (ended - began)
-        return samples if alarm else None
+        bad, doubt = None, False
+        with self._lock:
+            if generation != self._generation:
+                return None  # something else answers by now
+            for is_built, guard in self._guards.items():
+                rows = [row for row, sample in enumerate(samples) if sample.is_built is is_built]
+                if not rows:
+                    continue
+                self.checked += len(rows)
+                if guard.observe(shares[rows]):
+                    self.alarms += 1
+                    bad = samples[rows[-1]]
+                running = guard.running
+                doubt |= running is not None and running.recall < self.declared
+            self._rest_until = ended + (_SHARE_IN_DOUBT if doubt else _SHARE) * (ended - began)
+        return bad
 
-    def restart(self) -> None:
-        """Forget what was seen: something else answers now."""
-        self._samples = []
-        self._rest_until = 0.0
-        self.guard.reset()
+    def restart(self, declared: float, generation: int) -> None:
+        """Forget what was seen: something else answers from now on, or another recall is declared."""
+        with self._lock:
+            self.declared = declared
+            self._guards = {is_built: Guard(declared) for is_built in (True, False)}
+            self._generation = generation
+            self._samples = []
+            self._rest_until = 0.0
+
+    def running(self, is_built: bool) -> Estimate | None:
+        """Recall of the searches of an engine that were checked last; None before the first."""
+        return self._guards[is_built].running
 
 
-def _shares(samples: list[Sample]) -> Shares:
+def _shares(samples: list[Sample], metric: Metric) -> Shares:
     """The recall of each. Those that ask the same of the same rows are answered together, which costs hardly more."""
     shares = np.empty(len(samples))
     alike: dict[tuple[int, int, int], list[int]] = {}
@@ -116,7 +154,7 @@ def _shares(samples: list[Sample]) -> Shares:
     for rows in alike.values():
         view, k, allowed = samples[rows[0]].view, samples[rows[0]].k, samples[rows[0]].allowed
         queries = np.concatenate([samples[row].query for row in rows])
-        truth = search_exactly(queries, view.vectors, k, samples[rows[0]].metric, allowed)
+        truth = search_exactly(queries, view.vectors, k, metric, allowed)
         for place, row in enumerate(rows):
             own = Neighbours(truth.positions[place : place + 1], truth.scores[place : place + 1])
             shares[row] = recalls(samples[row].found, own)[0]

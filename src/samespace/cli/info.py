@@ -30,7 +30,7 @@ def info_command(collection: str, as_json: bool) -> None:
 
 @click.command("compact")
 @options.collection
-@click.option("--memory", metavar="TIER", help="Convert the vectors to a tier: full, codes, half or disk.")
+@click.option("--memory", metavar="TIER", help="Convert the vectors: full is float32, half is float16.")
 @options.as_json
 def compact_command(collection: str, memory: str | None, as_json: bool) -> None:
     """Give back the space that deleted and replaced rows of COLLECTION take."""

@@ -169,12 +169,12 @@ def _parts(width: int) -> int:
 # Made once for each setting, because making one takes as long as a short search. Nobody changes them.
 
 
-@functools.cache
+@functools.lru_cache(256)  # a filter asks for an effort of its own
 def _hnsw_parameters(ef: int) -> Any:
     return _faiss("hnsw").SearchParametersHNSW(efSearch=ef)
 
 
-@functools.cache
+@functools.lru_cache(256)  # a filter asks for an effort of its own
 def _ivf_parameters(lists: int) -> Any:
     return _faiss("ivf").SearchParametersIVF(nprobe=lists)
 
