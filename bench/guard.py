@@ -97,8 +97,9 @@ def plant(collection: Collection, fault: Index | str) -> None:
         else curve
         for curve in cover.tuning.curves
     )
-    upkeep.cover = replace(cover, tuning=replace(cover.tuning, curves=curves))
-    upkeep.generation += 1  # what was read from the curves before is read again
+    tuning = replace(cover.tuning, curves=curves)
+    # Of a new generation, since what was read from the curves before must be read again.
+    upkeep.cover = replace(cover, tuning=tuning, generation=upkeep._next_generation())
 
 
 class Run:
