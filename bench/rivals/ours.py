@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import samespace
 from rivals.system import Found, Setting, System, Vector
 from samespace import Space, Vectors
@@ -48,7 +50,7 @@ class TunedSamespace(Samespace):
     build = "tune(recall=.98)"
     engine = "auto"
     settings = (
-        *(Setting(f"recall={recall:g}", {"recall": recall}) for recall in (0.95, 0.98, 0.99, 0.999)),
+        *(Setting(f"recall={recall:g}", {"recall": recall}) for recall in (0.9, 0.95, 0.96, 0.97, 0.98, 0.99, 0.999)),
         Setting("recall=0.98, where digit = 3 (a tenth)", {"recall": 0.98, "where": {"digit": 3}}, truth="digit"),
     )
 
@@ -57,7 +59,10 @@ class TunedSamespace(Samespace):
         self._rows.tune(recall=0.98)
 
     def settle(self) -> None:
+        query = Vectors(np.ones((1, self._space.dimension)) / self._space.dimension**0.5, self._space, "query")
         tuning = self._rows.info().tuning
         while tuning is None or self._rows.info().engine != tuning.engine:
+            for _ in range(50):  # what was built is taken over when searches come
+                self._rows.search(query)
             time.sleep(0.05)
             tuning = self._rows.info().tuning
