@@ -138,6 +138,7 @@ def run(
             encoding="utf-8",
             errors="replace",
             env={**os.environ, "PYTHONPATH": paths},
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # of Windows
         ) as child,
     ):
         try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from samespace import builder, indexes
 from samespace.cover import Cover
 from samespace.errors import CollectionCorrupt, NotFound, SamespaceError
+from samespace.indexes import sealed
 from samespace.indexes.base import Index
 from samespace.recall.tune import Tuning
 from samespace.space import Space
@@ -353,6 +354,6 @@ def _kill(children: list[subprocess.Popen[str]]) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft = sealed.beside(path)
     draft.write_text(text)
     draft.replace(path)
