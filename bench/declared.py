@@ -23,7 +23,7 @@ from machine import describe, keep, one_thread, publish, table
 from truth import Rows, query_sets, shares, tenth_scores
 
 LEVELS = (0.9, 0.95, 0.99, 0.999)
-_ROUNDS = 2  # of asking; the first also warms up
+_ROUNDS = 1
 
 
 def prepared(name: str, rows: corpus.Corpus, past: Rows | None, work: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 
 import samespace
 from samespace import Collection, Space, Vectors
+from samespace.indexes import ENGINES
 from truth import K, Rows
 
 
@@ -52,8 +53,9 @@ def settle(collection: Collection, query: Rows) -> None:
     """Search until what was tuned before has been loaded, which is done in the background."""
     for _ in range(600):
         ask(collection, query)
-        tuning = collection.info().tuning
-        if tuning is not None and collection.info().engine == tuning.engine:
+        cover = collection._searcher._upkeep.cover
+        tuning = None if cover is None else cover.tuning
+        if tuning is not None and (cover.fast is not None or not ENGINES[tuning.engine].builds):
             return
         time.sleep(0.1)
     raise RuntimeError(f"{collection} does not use what was tuned")
