@@ -205,6 +205,7 @@ def test_closing_stops_a_build(rows, data, monkeypatch):
 
 def test_a_wrong_effort_is_noticed_and_mended(graph, data, monkeypatch):
     monkeypatch.setattr(watch, "_SHARE", 0)
+    monkeypatch.setattr(watch, "_EVERY", 5)  # so that 500 searches are surely enough
     reports = []
     with opened(graph, data, recall=0.99, on_recall=reports.append) as collection:
         collection.search(as_query(data[1][:1]))
@@ -233,6 +234,7 @@ def test_a_wrong_effort_is_noticed_and_mended(graph, data, monkeypatch):
 @pytest.mark.parametrize("which", ["main", "fast"])
 def test_an_index_over_other_vectors_is_noticed_and_made_anew(rows, graph, data, monkeypatch, which):
     monkeypatch.setattr(watch, "_SHARE", 0)
+    monkeypatch.setattr(watch, "_EVERY", 5)  # so that 500 searches are surely enough
     path, name = (rows, "scan") if which == "main" else (graph, "graph")
     with opened(path, data, recall=0.95, engine=name) as collection:
         collection.search(as_query(data[1][:1]))
@@ -281,6 +283,7 @@ class Misled:
 
 def test_no_alarm_where_nothing_is_wrong(graph, data, monkeypatch):
     monkeypatch.setattr(watch, "_SHARE", 0)
+    monkeypatch.setattr(watch, "_EVERY", 5)  # so that 500 searches are surely enough
     with opened(graph, data, recall=0.9) as collection:
         for n in range(500):
             collection.search(as_query(data[1][n : n + 1]))
