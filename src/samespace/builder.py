@@ -26,6 +26,7 @@ import numpy as np
 
 from samespace import indexes
 from samespace.errors import CollectionCorrupt, InvalidInput, SamespaceError, StorageError
+from samespace.indexes import sealed
 from samespace.indexes.base import Index
 from samespace.recall.queries import QueryLog
 from samespace.recall.tune import Curve, Point, Pool, Tuning, enough, measure, own_pool, past_pool, pick
@@ -234,9 +235,7 @@ def _keep(folder: Path, index: Index | None, tuning: Tuning, view: View, space: 
             known = load_record(folder)
             declared = None if known is None else known.declared
     values = asdict(Record(space, view.first_slot, len(view.live), declared, file, tuning))
-    draft = folder / f".{TUNING}.{os.getpid()}"
-    draft.write_text(json.dumps(values | {"tuning": tuning.to_dict()}, indent=1), encoding="utf-8")
-    draft.replace(folder / TUNING)
+    sealed.write_text(folder / TUNING, json.dumps(values | {"tuning": tuning.to_dict()}, indent=1))
     _sweep(folder)
 
 

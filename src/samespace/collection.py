@@ -452,7 +452,7 @@ class Collection:
             names[there] = self._store.ids_of(found.positions[there] + view.first_slot)
             if None not in names[there].tolist():
                 return Nearest(names, found.scores)
-        raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was searched. Try again.")
+        raise self._unsettled("searched")
 
     def search_batch(
         self,
@@ -479,7 +479,7 @@ class Collection:
             results = self._fetch(view, found)
             if results is not None:
                 return results
-        raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was searched. Try again.")
+        raise self._unsettled("searched")
 
     def _within(self, query: Sequence[str] | Vectors, least: float, where: Where, recall: float | None) -> list[Hit]:
         """All rows that score at least so much: more and more of the nearest, until one falls short."""
@@ -502,7 +502,7 @@ class Collection:
             results = self._fetch(view, [list(pairs)])
             if results is not None:
                 return results[0]
-        raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was searched. Try again.")
+        raise self._unsettled("searched")
 
     def _queries(self, queries: Sequence[str] | Vectors, mode: Mode) -> tuple[list[str], Matrix | None]:
         if isinstance(queries, Vectors):
@@ -522,6 +522,9 @@ class Collection:
         self.space.require(made.space, f"search {self.path}")
         return list(queries), made.comparable
 
+    def _unsettled(self, done: str) -> StorageError:
+        return StorageError(f"{self.path} changed {_ATTEMPTS} times while it was {done}. Try again.")
+
     def _has_moved(self, view: View) -> bool:
         """Tell whether a compaction came in between, so that what was read of rows is not of the view's slots."""
         return self._store.view().first_slot != view.first_slot
@@ -533,7 +536,7 @@ class Collection:
             mask = self._store.matching(condition, view)
             if condition is None or not self._has_moved(view):
                 return view, mask
-        raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was read. Try again.")
+        raise self._unsettled("read")
 
     def _neighbours(
         self, view: View, vectors: Matrix, k: int, condition: Condition | None, recall: float | None
@@ -606,7 +609,7 @@ class Collection:
             view = self._store.view()
             if all(view.first_slot <= row.slot < view.end_slot for row in found.values()):
                 return _rows([found[name] for name in names if name in found], view)
-        raise StorageError(f"{self.path} changed {_ATTEMPTS} times while it was read. Try again.")
+        raise self._unsettled("read")
 
     def rows(self, where: Where = None) -> Iterator[Row]:
         """All rows, or those that meet a condition, in order of insertion, as of when the iteration began.

@@ -186,9 +186,9 @@ class Searcher:
             ready = False
             if recall is None:
                 last = Neighbours(found.positions[-1:], found.scores[-1:])
-                built = cover.fast is not None and effort is not None
-                engine = self._answering(cover) if built else cover.main.engine
-                sample = Sample(cover.generation, engine, built, view, queries[-1:].copy(), k, allowed, last)
+                index = cover.main if cover.fast is None or effort is None else cover.fast
+                built = index is not cover.main
+                sample = Sample(cover.generation, index.engine, built, view, queries[-1:].copy(), k, allowed, last)
                 ready = self._watch.take(sample)
             if self._pays(cover, view):
                 self._build(view)

@@ -181,7 +181,7 @@ class Upkeep:
                 self._folder.mkdir(exist_ok=True)
                 cover.main.save(self._folder / f"{cover.main.engine}.index")
                 label = self._label(cover.main.engine, cover.main_rows, cover.first_slot)
-                _replace(self._folder / _LABEL, json.dumps(label))
+                sealed.write_text(self._folder / _LABEL, json.dumps(label))
                 self._saved = cover.main_rows
 
     def _with_main(self, cover: Cover, view: View, rows: int, base: str) -> Cover:
@@ -351,9 +351,3 @@ def _kill(children: list[subprocess.Popen[str]]) -> None:
     for child in children:
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_FAREWELL)
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = sealed.beside(path)
-    draft.write_text(text)
-    draft.replace(path)

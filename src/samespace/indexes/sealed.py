@@ -28,7 +28,7 @@ import numpy as np
 from samespace.errors import CollectionCorrupt, StorageError, StorageFull
 from samespace.vectors import Stored
 
-__all__ = ["REMEDY", "Part", "beside", "expect", "fingerprint", "read", "write"]
+__all__ = ["REMEDY", "Part", "beside", "expect", "fingerprint", "read", "write", "write_text"]
 
 Part = bytes | memoryview | Path
 
@@ -124,6 +124,17 @@ def fingerprint(vectors: Stored) -> str:
 def beside(path: Path) -> Path:
     """A name in the same folder that no other thread or process uses."""
     return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Put a small text in its place whole, or leave what was there.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    draft = beside(path)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 def _write_header(file: IO[bytes], header: Mapping[str, Any], size: int, digest: str) -> None:
