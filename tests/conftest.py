@@ -10,6 +10,14 @@ import samespace as ss
 from samespace.testing.encoder import CharacterEncoder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory):
+    """No test meets what another run kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMESPACE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def encoder() -> CharacterEncoder:
     return CharacterEncoder()

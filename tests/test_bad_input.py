@@ -68,7 +68,7 @@ GROUPS = (
             Case('ss.Space("m", 10**6)', "InvalidInput", "got 1000000"),
             Case('ss.Space("m", 3, "l2")', "InvalidInput", "one of cosine, dot, euclidean; got 'l2'"),
             Case('ss.Space("m", 3, digest=5)', "InvalidInput", "Space.digest must be a str or None"),
-            Case('ss.Space("m", 3, layer="last")', "InvalidInput", "Space.layer must be an int or None"),
+            Case('ss.Space("m", 3, layer="last")', "InvalidInput", "Space.layer must be an int, a text"),
             Case('ss.Space("m", 3, normalized=1)', "InvalidInput", "Space.normalized must be a bool"),
             Case('ss.Space("m", 3, prompts={"doc": "d: "})', "InvalidInput", "got 'doc': 'd: '"),
             Case('ss.Space("m", 3, prompts={"query": None})', "InvalidInput", "got 'query': None"),
@@ -141,7 +141,7 @@ GROUPS = (
         "Encoders",
         (
             Case('ss.encoder("word2vec")', "NotFound", "The encoders are: minilm, wordllama"),
-            Case("ss.encoder(None)", "NotFound", "There is no encoder None"),
+            Case("ss.encoder(None)", "InvalidInput", "An encoder's name must be a text, got None"),
             Case('ss.encoder("minilm", threads=0)', "InvalidInput", "a positive int or None, got 0"),
             Case('ss.encoder("minilm", threads="2")', "InvalidInput", "got '2'"),
             Case('encoder.encode_documents("one text")', "InvalidInput", "in a list: [text]"),

@@ -92,7 +92,7 @@ def test_a_mismatch_names_every_field_that_differs():
         ({"dimension": True}, "got True"),
         ({"metric": "manhattan"}, "must be one of cosine, dot, euclidean; got 'manhattan'"),
         ({"digest": 5}, "Space.digest must be a str or None, got 5"),
-        ({"layer": "last"}, "Space.layer must be an int or None, got 'last'"),
+        ({"layer": "last"}, "Space.layer must be an int, a text such as 'mean(11,12)', or None; got 'last'"),
         ({"prompts": {"passage": "p: "}}, "maps 'document' and 'query' to text, got 'passage'"),
         ({"normalized": 1}, "Space.normalized must be a bool, got 1"),
     ],

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 
 from samespace.batches import Batch, batches, check_id, check_unicode
+from samespace.encoders import check_limits
 from samespace.encoders import encoder as encoder_by_name
 from samespace.encoders.base import Encoder
+from samespace.encoders.canaries import Canaries
 from samespace.errors import (
     CollectionCorrupt,
     InvalidInput,
     NotFound,
     SamespaceError,
-    SpaceMismatch,
     StorageError,
     TruncationWarning,
 )
@@ -73,6 +74,7 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
     create: bool = True,
     timeout: float = 30.0,
     threads: int | None = None,
+    max_cost: float | None = None,
 ) -> Collection:
     """Open the collection in a folder, or make it.
 
@@ -91,9 +93,11 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
         create: make the collection if there is none.
         timeout: seconds to wait for another writer.
         threads: for the encoder, if it is given by name or remembered; None uses all cores.
+        max_cost: for the encoder, if it is given by name or remembered: the most that it may spend.
 
     Raises:
-        SpaceMismatch: the collection's vectors live in another space than the encoder's.
+        SpaceMismatch: the collection's vectors live in another space than the encoder's, and its canaries prove
+            that they do.
         NotFound: no collection and ``create=False``; no encoder or engine of that name.
         StorageError: the files cannot be used (see its subclasses).
     """
@@ -113,10 +117,12 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
     if on_recall is not None and not callable(on_recall):
         raise InvalidInput(f"on_recall must be a function of a RecallReport, got {on_recall!r}.")
     tier = None if memory is None else tier_by_name(memory)
-    if isinstance(encoder, Encoder) and threads is not None:
-        raise InvalidInput("threads= is for an encoder that is given by name; this one was made already.")
+    check_limits(threads, max_cost)
+    for option, value in (("threads", threads), ("max_cost", max_cost)):
+        if isinstance(encoder, Encoder) and value is not None:
+            raise InvalidInput(f"{option}= is for an encoder that is given by name; this one was made already.")
     if isinstance(encoder, str):
-        encoder = encoder_by_name(encoder, threads=threads)
+        encoder = encoder_by_name(encoder, threads=threads, max_cost=max_cost)
     elif encoder is not None and not isinstance(encoder, Encoder):
         raise InvalidInput(f"encoder must be a name or an Encoder, got {type(encoder).__name__}.")
     if space is not None and not isinstance(space, Space):
@@ -131,7 +137,7 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
         if not create:
             raise
         if wanted is None:
-            encoder = encoder_by_name(DEFAULT_ENCODER, threads=threads)
+            encoder = encoder_by_name(DEFAULT_ENCODER, threads=threads, max_cost=max_cost)
             wanted = encoder.space
         store = LocalStore(
             folder,
@@ -141,12 +147,14 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
             timeout=timeout,
         )
     try:
-        if wanted is not None:
+        if encoder is not None:
+            encoder = _adopted(encoder, store, f"open {folder}")
+        elif wanted is not None:
             store.space.require(wanted, f"open {folder}")
         tier = _fitting(tier, store)
         refusal = None
         if encoder is None:
-            encoder, refusal = _remembered(store, threads)
+            encoder, refusal = _remembered(store, threads, max_cost)
         # Loaded with the first collection, and not by those who only encode.
         from samespace.searcher import Searcher
 
@@ -177,7 +185,9 @@ def _fitting(tier: Tier | None, store: LocalStore) -> Tier:
     return tier
 
 
-def _remembered(store: LocalStore, threads: int | None) -> tuple[Encoder | None, SamespaceError | None]:
+def _remembered(
+    store: LocalStore, threads: int | None, max_cost: float | None
+) -> tuple[Encoder | None, SamespaceError | None]:
     """The encoder that the collection names; or None, and why it cannot be used.
 
     What needs no encoder (reading, exporting, deleting, searching by Vectors) goes on without one.
@@ -185,16 +195,29 @@ def _remembered(store: LocalStore, threads: int | None) -> tuple[Encoder | None,
     if store.encoder is None:
         return None, None
     try:
-        found = encoder_by_name(store.encoder, threads=threads)
-        store.space.require(found.space, f"use the encoder {store.encoder!r} for {store.path}")
-    except NotFound:
+        found = encoder_by_name(store.encoder, threads=threads, max_cost=max_cost)
+        return _adopted(found, store, f"use the encoder {store.encoder!r} for {store.path}"), None
+    except NotFound as error:
         return None, InvalidInput(
-            f"{store.path} was made with the encoder {store.encoder!r}, which is not in the catalogue. "
+            f"{store.path} was made with the encoder {store.encoder!r}, which is not here: {error} "
             "Pass it to open(path, encoder=...), or bring Vectors."
         )
-    except SpaceMismatch as error:
+    except SamespaceError as error:
         return None, error
-    return found, None
+
+
+def _adopted(encoder: Encoder, store: LocalStore, action: str) -> Encoder:
+    """The encoder as one of the collection's space, which its canaries prove where its name does not."""
+    if encoder.space == store.space:
+        return encoder
+    from samespace.encoders.proof import adopt
+
+    return adopt(encoder, store.space, _canaries(store), action)
+
+
+def _canaries(store: LocalStore) -> Canaries | None:
+    kept = store.canaries()
+    return None if kept is None else Canaries.from_bytes(kept)
 
 
 class Collection:
@@ -220,6 +243,7 @@ class Collection:
         self.space = store.space
         self.encoder = encoder
         self._refusal = refusal
+        self._proven = False
 
     # Writing
 
@@ -309,7 +333,7 @@ class Collection:
             else:
                 fresh.append(row)
         if fresh:
-            made = self.require_encoder().encode_documents([str(contents[row]) for row in fresh])
+            made = self._prove_encoder(keep=True).encode_documents([str(contents[row]) for row in fresh])
             self.space.require(made.space, "add what the encoder made")
             vectors[fresh] = made.comparable
             for row, seen in zip(fresh, _tokens(made), strict=True):
@@ -331,6 +355,26 @@ class Collection:
                 "On the command line: samespace import, and search --mode text."
             )
         return self.encoder
+
+    def _prove_encoder(self, *, keep: bool = False) -> Encoder:
+        """The encoder, when it first encodes here compared with the canaries that the collection keeps.
+
+        Args:
+            keep: keep its canaries where there are none.
+        """
+        encoder = self.require_encoder()
+        if not self._proven:
+            made = encoder.prove()
+            kept = _canaries(self._store)
+            if kept is not None:
+                from samespace.encoders.proof import require_same
+
+                action = f"use the encoder {encoder.name!r} for {self.path}"
+                require_same(kept, made, action, "as they were when the collection was made")
+            elif keep:
+                self._store.keep_canaries(made.to_bytes())
+            self._proven = kept is not None or keep
+        return encoder
 
     def delete(self, ids: Iterable[str] | None = None, *, where: Where = None) -> int:
         """Delete rows by id, or all that meet a condition, in one durable commit.
@@ -518,7 +562,7 @@ class Collection:
             check_unicode(text, f"Query {row}")
         if mode == "text":
             return list(queries), None
-        made = self.require_encoder().encode_queries(queries)
+        made = self._prove_encoder().encode_queries(queries)
         self.space.require(made.space, f"search {self.path}")
         return list(queries), made.comparable
 

@@ -7,12 +7,16 @@ SamespaceError
 │   └── InvalidFilter                 a ``where`` outside the dialect
 ├── NotFound (LookupError)            a collection, a file or a name that does not exist
 ├── MissingExtra (ImportError)        an optional dependency is not installed
+├── EncoderError (RuntimeError)       a model that does not do what it says, or cannot go on
+│   ├── ProviderError                 a provider that refuses, fails, or answers with something else
+│   └── CostExceeded                  the next request would cost more than the cap
 └── StorageError (OSError)            the disk or the files on it
     ├── CollectionBusy                another process is writing
     ├── CollectionCorrupt             a file is not what was written
     ├── CollectionClosed              used after ``close``
     └── StorageFull                   no space left; nothing was written
 
+PromptWarning (UserWarning)           a text carries its prompt already
 TruncationWarning (UserWarning)       a text was longer than its encoder reads
 RecallWarning (UserWarning)           live searches fell short of the declared recall
 """
@@ -21,11 +25,15 @@ __all__ = [
     "CollectionBusy",
     "CollectionClosed",
     "CollectionCorrupt",
+    "CostExceeded",
+    "EncoderError",
     "InvalidFilter",
     "InvalidInput",
     "InvalidVectors",
     "MissingExtra",
     "NotFound",
+    "PromptWarning",
+    "ProviderError",
     "RecallWarning",
     "SamespaceError",
     "SpaceMismatch",
@@ -71,6 +79,18 @@ class MissingExtra(SamespaceError, ImportError):
         super().__init__(f"{what} needs an extra that is not installed. Run: pip install 'samespace[{extra}]'")
 
 
+class EncoderError(SamespaceError, RuntimeError):
+    """A model does not do what it declares, or cannot go on."""
+
+
+class ProviderError(EncoderError):
+    """A provider refused, failed, or answered with something else than vectors of its space for what was sent."""
+
+
+class CostExceeded(EncoderError):
+    """The next request would cost more than the cap; what was paid for is kept."""
+
+
 class StorageError(SamespaceError, OSError):
     """The disk, or a file on it, did not do what was asked."""
 
@@ -89,6 +109,10 @@ class CollectionClosed(StorageError):
 
 class StorageFull(StorageError):
     """No space left on the disk; the collection is as it was before the call."""
+
+
+class PromptWarning(UserWarning):
+    """A text begins with the prompt that the encoder is about to put in front of it."""
 
 
 class TruncationWarning(UserWarning):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -18,6 +19,7 @@ Metric = Literal["cosine", "dot", "euclidean"]
 Role = Literal["document", "query"]
 
 _MAX_DIMENSION = 65_536
+_LAYERS = re.compile(r"(mean|join)\(\d+(,\d+)+\)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +35,13 @@ class Space:
         metric: the comparison that the model was trained for.
         digest: content digest of weights and tokenizer (``"sha256:…"``); None where nobody can know it,
             such as vectors that were made elsewhere.
-        layer: the hidden layer that the vectors were taken from; None for the model's own output.
+        layer: the hidden layer that the vectors were taken from, 0 being the embeddings; several as
+            ``"mean(11,12)"`` or ``"join(9,12)"``; None for the model's own output.
         pooling: how token vectors became one (``"mean"``, ``"cls"``, …); None where there are no tokens.
         prompts: the text put in front of an item, by role. A role that is left out has none.
         normalized: the encoder's vectors have unit length.
+        tasks: the name by which a model or a provider is told an item's role (``"search_query"``), by role.
+        library: what else the vectors depend on, with its version; None for most, which do not.
 
     Raises:
         InvalidInput: a field is of the wrong type or out of range.
@@ -46,10 +51,12 @@ class Space:
     dimension: int
     metric: Metric = "cosine"
     digest: str | None = None
-    layer: int | None = None
+    layer: int | str | None = None
     pooling: str | None = None
     prompts: Mapping[Role, str] = field(default_factory=dict)
     normalized: bool = False
+    tasks: Mapping[Role, str] = field(default_factory=dict)
+    library: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model.strip():
@@ -58,22 +65,27 @@ class Space:
             raise InvalidInput(f"Space.dimension must be an int from 1 to {_MAX_DIMENSION:,}, got {self.dimension!r}.")
         if self.metric not in get_args(Metric):
             raise InvalidInput(f"Space.metric must be one of {', '.join(get_args(Metric))}; got {self.metric!r}.")
-        for name in ("digest", "pooling"):
+        for name in ("digest", "pooling", "library"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise InvalidInput(f"Space.{name} must be a str or None, got {value!r}.")
-        if self.layer is not None and type(self.layer) is not int:
-            raise InvalidInput(f"Space.layer must be an int or None, got {self.layer!r}.")
+        if not (self.layer is None or type(self.layer) is int or _is_layers(self.layer)):
+            expected = "an int, a text such as 'mean(11,12)', or None"
+            raise InvalidInput(f"Space.layer must be {expected}; got {self.layer!r}.")
         if type(self.normalized) is not bool:
             raise InvalidInput(f"Space.normalized must be a bool, got {self.normalized!r}.")
-        if not isinstance(self.prompts, Mapping):
-            raise InvalidInput(f"Space.prompts maps 'document' and 'query' to text, got {self.prompts!r}.")
-        prompts = dict(self.prompts)
-        for role, prompt in prompts.items():
-            if role not in get_args(Role) or not isinstance(prompt, str):
-                raise InvalidInput(f"Space.prompts maps 'document' and 'query' to text, got {role!r}: {prompt!r}.")
-        # An empty prompt means that none is declared, so both spellings are one space.
-        object.__setattr__(self, "prompts", MappingProxyType({r: p for r, p in prompts.items() if p}))
+        for name in ("prompts", "tasks"):
+            self._check_by_role(name)
+
+    def _check_by_role(self, name: str) -> None:
+        by_role = getattr(self, name)
+        if not isinstance(by_role, Mapping):
+            raise InvalidInput(f"Space.{name} maps 'document' and 'query' to text, got {by_role!r}.")
+        for role, text in by_role.items():
+            if role not in get_args(Role) or not isinstance(text, str):
+                raise InvalidInput(f"Space.{name} maps 'document' and 'query' to text, got {role!r}: {text!r}.")
+        # An empty text means that none is declared, so both spellings are one space.
+        object.__setattr__(self, name, MappingProxyType({role: text for role, text in by_role.items() if text}))
 
     @cached_property
     def canonical(self) -> str:
@@ -88,7 +100,8 @@ class Space:
     def to_dict(self) -> dict[str, Any]:
         """The fields that have a value, as JSON types. :meth:`from_dict` is the way back."""
         values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        values["prompts"] = dict(self.prompts) or None
+        for name in ("prompts", "tasks"):
+            values[name] = dict(values[name]) or None
         return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
@@ -145,3 +158,7 @@ class Space:
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy cannot be pickled; the fields as JSON types can.
         return (Space.from_dict, (self.to_dict(),))
+
+
+def _is_layers(value: object) -> bool:
+    return isinstance(value, str) and _LAYERS.fullmatch(value) is not None

@@ -20,6 +20,7 @@ from samespace.vectors import Matrix
 __all__ = ["RecallReport", "Sample", "Watch"]
 
 _EVERY = 25  # searches, on average, of which one is checked
+_chance = random.Random()  # noqa: S311 a sample, not a secret; its own, so that a user's seed stays theirs
 _TOGETHER = 8  # checked in one go, which costs little more than one
 _SHARE = 32  # checking takes at most one part in so many of the time,
 _SHARE_IN_DOUBT = 1  # or in so many while what was seen last is below what was declared
@@ -85,7 +86,7 @@ class Watch:
         self._guards = {is_built: Guard(declared) for is_built in (True, False)}
         self._generation = 0
         self._samples: list[Sample] = []
-        self._until = random.randint(1, _EVERY)  # noqa: S311  # a sample, not a secret
+        self._until = _chance.randint(1, _EVERY)
         self._rest_until = 0.0
         self._lock = threading.Lock()
 
@@ -94,7 +95,7 @@ class Watch:
         self._until -= searches
         if self._until > 0:
             return False
-        self._until = random.randint(1, 2 * _EVERY - 1)  # noqa: S311
+        self._until = _chance.randint(1, 2 * _EVERY - 1)
         return True
 
     def take(self, sample: Sample) -> bool:

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from samespace.cli import options, output
+from samespace.encoders.places import cache_folder
 from samespace.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def demo_command(
     if query is not None and not query.strip():
         raise InvalidInput(f"The query must be a text that is not blank, got {query!r}.")
     chosen = encoder_by_name(encoder, threads=threads)
-    path = Path(into) if into else cache_folder() / f"demo-{encoder}.ss"
+    path = Path(into) if into else cache_folder(f"demo-{encoder}.ss")
     with output.notes(as_json=as_json), _ready(path, chosen, quiet=as_json) as rows:
         begun = time.perf_counter()
         rows.search("warm up", 1)  # loads the encoder and the index, which is no part of a search's time
@@ -89,17 +89,6 @@ def demo_command(
         _show(answers, lines=LINES if query else 3)
         if not query:
             output.note('now ask your own: samespace demo "open a web page"')
-
-
-def cache_folder() -> Path:
-    """Where this platform keeps what can be made again; SAMESPACE_CACHE overrides it."""
-    if chosen := os.environ.get("SAMESPACE_CACHE"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "samespace" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "samespace"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "samespace"
 
 
 def _ready(path: Path, encoder: Encoder, *, quiet: bool) -> Collection:

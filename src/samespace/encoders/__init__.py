@@ -1,28 +1,88 @@
 """Encoders: one room for everything that turns items into vectors of one space."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 from samespace.encoders.base import Encoder, Progress
 from samespace.encoders.catalogue import MODELS, Model, model
-from samespace.encoders.minilm import MiniLM
-from samespace.encoders.static import StaticEncoder
+from samespace.encoders.names import CATALOGUE, FOLDER, HUB, Name, parse
 from samespace.errors import InvalidInput
 
-__all__ = ["MODELS", "Encoder", "Model", "Progress", "encoder"]
-
-_KINDS: dict[str, type[MiniLM] | type[StaticEncoder]] = {"minilm": MiniLM, "static": StaticEncoder}
+__all__ = ["MODELS", "Encoder", "Model", "Progress", "check_limits", "encoder"]
 
 
-def encoder(name: str, *, threads: int | None = None) -> Encoder:
-    """Make the encoder of that name in the catalogue. Cheap: weights are read when it first encodes.
+def encoder(
+    name: str,
+    *,
+    threads: int | None = None,
+    cache: bool = True,
+    trust_code: str | None = None,
+    max_cost: float | None = None,
+) -> Encoder:
+    """Open an encoder. Cheap: weights are read when it first encodes.
 
     Args:
-        name: of a row of :data:`MODELS`.
+        name: of a row of :data:`MODELS` (``"minilm"``); a model on the hub (``"hf:owner/name@revision"``); a
+            folder or a file (``"./my-model"``); a provider and its model (``"openai:text-embedding-3-small"``).
+            Options follow as in a URL: ``"hf:bert-base-uncased?layer=-2&pooling=mean"``.
         threads: that it may use; None for all cores.
+        cache: keep vectors in the user's cache, and take them from there.
+        trust_code: the model's name once more, to let Python code from its repository run. Nothing else does.
+        max_cost: of a provider: the most that this encoder may spend, in the currency of its prices.
 
     Raises:
-        NotFound: no encoder has that name; the message lists those that there are.
-        InvalidInput: ``threads`` is not a positive int.
+        NotFound: there is no such model.
+        InvalidInput: the name, an option or the files cannot be used.
+        MissingExtra: a library is needed that is not installed.
+    """
+    check_limits(threads, max_cost)
+    if trust_code is not None and not isinstance(trust_code, str):
+        raise InvalidInput(f"trust_code must be the name of a model whose code may run, got {trust_code!r}.")
+    made = _open(parse(name), threads, trust_code, max_cost)
+    made._proven = False
+    if cache and made.cached:
+        from samespace.encoders.cache import shared_cache
+
+        made.cache = shared_cache()
+    return made
+
+
+def check_limits(threads: int | None, max_cost: float | None) -> None:
+    """Raise unless these can be the limits of an encoder.
+
+    Raises:
+        InvalidInput: one is not a number in its range.
     """
     if threads is not None and (type(threads) is not int or threads < 1):
         raise InvalidInput(f"threads must be a positive int or None, got {threads!r}.")
-    row = model(name)
-    return _KINDS[row.kind](row, threads)
+    is_cost = isinstance(max_cost, int | float) and not isinstance(max_cost, bool) and max_cost >= 0
+    if max_cost is not None and not is_cost:
+        raise InvalidInput(f"max_cost must be a number, 0 or more, or None; got {max_cost!r}.")
+
+
+def _open(name: Name, threads: int | None, trust_code: str | None, max_cost: float | None) -> Encoder:
+    if name.scheme == CATALOGUE:
+        row = model(name.target)
+        name.allow(())
+        if row.kind == "minilm":
+            from samespace.encoders.minilm import MiniLM
+
+            return MiniLM(row, threads)
+        from samespace.encoders.static import StaticEncoder
+
+        return StaticEncoder(row, threads)
+    if name.scheme == FOLDER:
+        from samespace.encoders.folders import folder_kind
+
+        if folder_kind(Path(name.target)) == "words":
+            from samespace.encoders.words import open_words
+
+            return open_words(Path(name.target), name)
+    if name.scheme in (HUB, FOLDER):
+        from samespace.encoders.pretrained import open_pretrained
+
+        return open_pretrained(name, threads=threads, trust_code=trust_code)
+    from samespace.encoders.providers import open_provider
+
+    return open_provider(name, max_cost=max_cost)

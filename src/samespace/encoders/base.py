@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samespace.errors import InvalidInput
+from samespace.encoders.canaries import CANARIES, Canaries
+from samespace.errors import InvalidInput, PromptWarning
 from samespace.space import Role, Space
 from samespace.vectors import Matrix, Receipts, Vectors, concatenate
+
+if TYPE_CHECKING:
+    from samespace.encoders.cache import VectorCache
 
 __all__ = ["Encoder", "Progress"]
 
@@ -36,18 +41,32 @@ class Encoder(ABC):
         name: what :func:`samespace.encoders.encoder` was called with.
         space: where the vectors live; known before any weights are loaded.
         max_tokens: tokens an item may have before it is truncated, special tokens included; None: no limit.
+        setup: what makes the vectors here (runtime, precision, versions, address); another one must prove that it
+            makes the same.
+        canaries: texts for that proof, which it knows something in.
+        cache: where vectors are kept that were made once; None: nowhere.
+        cached: keeping a vector is worth it, since finding it again costs less than making it.
+        paid: making vectors costs money, so what was made is on stable storage before more is made.
     """
 
     name: str
     space: Space
     max_tokens: int | None
+    setup: str = ""
+    canaries: tuple[str, ...] = CANARIES
+    cache: VectorCache | None = None
+    cached: bool = True
+    paid: bool = False
+    _proven: bool = True
+    _made: Canaries | None = None
 
     @abstractmethod
-    def _encode(self, texts: Sequence[str], progress: Progress) -> tuple[Matrix, Receipts]:
+    def _encode(self, texts: Sequence[str], role: Role, progress: Progress) -> tuple[Matrix, Receipts]:
         """Encode a window of texts that carry their prompt already.
 
         Args:
             texts: at least one, each of them valid Unicode.
+            role: for models that are told it otherwise than by a prompt.
             progress: to be called as items are finished, ``len(texts)`` in all.
 
         Returns:
@@ -102,9 +121,29 @@ class Encoder(ABC):
         window = [self._prompted("document", text, row) for row, text in enumerate(_items(texts))]
         return self._count(window) if window else np.empty(0, np.int32)
 
+    @property
+    def distinguishes_roles(self) -> bool:
+        """A text gets another vector as a query than as a document."""
+        declared = (self.space.prompts, self.space.tasks)
+        return any(by_role.get("query") != by_role.get("document") for by_role in declared)
+
+    def prove(self) -> Canaries:
+        """The vectors of the canaries, after a test that they are those of the encoder's space.
+
+        Raises:
+            SpaceMismatch: another setup, or this one on another day, made other vectors of them.
+            EncoderError: documents and queries get the same vectors, though the space says otherwise.
+        """
+        if self._made is None:
+            from samespace.encoders.proof import proven
+
+            self._made = proven(self)
+            self._proven = True
+        return self._made
+
     def _count(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """Count the tokens of texts that carry their prompt. Override it where that needs no encoding."""
-        return self._encode(texts, _silent)[1].total
+        return self._encode(texts, "document", _silent)[1].total
 
     def _encode_all(self, items: Iterable[str], role: Role, progress: Progress | None) -> Vectors:
         if progress is not None and not callable(progress):
@@ -113,13 +152,15 @@ class Encoder(ABC):
         return concatenate(parts, self.space, role)
 
     def _windows(self, items: Iterator[str], role: Role, size: int, progress: Progress) -> Iterator[Vectors]:
-        first = 0
+        first, prompt, doubled = 0, self.space.prompts.get(role), False
         while window := list(islice(items, size)):
             texts = [self._prompted(role, text, row) for row, text in enumerate(window, first)]
+            if prompt and not doubled and (doubled := any(text.startswith(prompt) for text in window)):
+                _warn_of_prompt(self.name, prompt, role)
             for row, text in enumerate(window, first):
                 if not text.strip():
                     raise InvalidInput(f"Item {row} is blank, so there is nothing to encode. Leave it out.")
-            array, receipts = self._encode(texts, progress)
+            array, receipts = self._remembered(texts, role, progress)
             if len(unknown := np.flatnonzero(~array.any(axis=1))):
                 text = window[unknown[0]]
                 raise InvalidInput(
@@ -128,6 +169,35 @@ class Encoder(ABC):
                 )
             yield Vectors(array, self.space, role, receipts=receipts)
             first += len(window)
+
+    def _remembered(self, texts: Sequence[str], role: Role, progress: Progress) -> tuple[Matrix, Receipts]:
+        """Encode what the cache does not have, each text once."""
+        if not self._proven:
+            self.prove()
+        if self.cache is None:
+            return self._encode(texts, role, progress)
+        found = self.cache.find(self.space, role, texts)
+        missing = np.flatnonzero(~found.there).tolist()
+        # A text that stands there twice is encoded once.
+        new = list(dict.fromkeys(texts[row] for row in missing))
+        if len(new) < len(texts):
+            progress(len(texts) - len(new))
+        if new:
+            array, receipts = self._encode(new, role, progress)
+            self._keep(new, role, array, receipts)
+            places = {text: place for place, text in enumerate(new)}
+            source = [places[texts[row]] for row in missing]
+            found.array[missing] = array[source]
+            found.seen[missing], found.total[missing] = receipts.seen[source], receipts.total[source]
+        return found.array, Receipts(found.seen, found.total)
+
+    def _keep(self, texts: Sequence[str], role: Role, array: Matrix, receipts: Receipts) -> None:
+        """Put vectors into the cache, if there is one. An encoder that pays calls it itself, after each request."""
+        if self.cache is not None:
+            known = np.flatnonzero(array.any(axis=1)).tolist()
+            if len(known) < len(texts):  # a row of zeros is no vector, and is reported
+                texts, array, receipts = [texts[row] for row in known], array[known], receipts[known]
+            self.cache.keep(self.space, role, texts, array, receipts, durable=self.paid)
 
     def _prompted(self, role: Role, text: str, row: int) -> str:
         if not isinstance(text, str):
@@ -143,6 +213,15 @@ class Encoder(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.space})"
+
+
+def _warn_of_prompt(name: str, prompt: str, role: Role) -> None:
+    warnings.warn(
+        f"A text begins with {prompt!r}, which the encoder {name!r} puts in front of every {role} itself; it would "
+        "stand there twice. Take it off the texts.",
+        PromptWarning,
+        stacklevel=5,
+    )
 
 
 def _items(items: Iterable[str]) -> Iterator[str]:

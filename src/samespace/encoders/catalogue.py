@@ -156,7 +156,10 @@ def model(name: str) -> Model:
     try:
         return MODELS[name]
     except (KeyError, TypeError):
-        raise NotFound(f"There is no encoder {name!r}. The encoders are: {', '.join(MODELS)}.") from None
+        raise NotFound(
+            f"There is no encoder {name!r}. The encoders are: {', '.join(MODELS)}. A folder is called "
+            "./folder, a model of the hub hf:owner/model, a provider's openai:model."
+        ) from None
 
 
 _ROWS = (

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from importlib.metadata import version
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samespace.encoders.base import Encoder, Progress
+from samespace.encoders.batching import Requests, batches, padded
 from samespace.encoders.catalogue import Model
 from samespace.encoders.graph import Weights, bert
 from samespace.encoders.grouping import by_gain
 from samespace.encoders.runtime import openvino
 from samespace.encoders.wordpiece import WordPiece
+from samespace.space import Role
 from samespace.vectors import Matrix, Receipts
-
-if TYPE_CHECKING:
-    from openvino import CompiledModel, InferRequest
 
 __all__ = ["MiniLM", "weights"]
 
 _LAYERS, _HEADS = 6, 12
-
-# Tokens in a batch, padding included. Measured: with one core to a stream, more no longer fit its cache.
-_BUDGET = 512
 
 
 class MiniLM(Encoder):
@@ -42,41 +38,22 @@ class MiniLM(Encoder):
 
     def __init__(self, row: Model, threads: int | None = None) -> None:
         self.name, self.space, self.max_tokens = row.name, row.space, row.max_tokens or 512
+        self.setup = f"openvino {version('openvino')}"
         self._row = row
         self._threads = threads
         self._lock = Lock()
-        self._idle: deque[InferRequest] = deque()
 
-    def _encode(self, texts: Sequence[str], progress: Progress) -> tuple[Matrix, Receipts]:
+    def _encode(
+        self,
+        texts: Sequence[str],
+        role: Role,  # noqa: ARG002 it treats both alike
+        progress: Progress,
+    ) -> tuple[Matrix, Receipts]:
         ids, total = self._tokenizer(texts, self.max_tokens)
         seen = np.minimum(total, self.max_tokens)
         array = np.zeros((len(texts), self.space.dimension), np.float32)
-        # Two requests to a stream, so that none waits while this thread reads a result.
-        requests = [self._request() for _ in range(2 * self._streams)]
-        running: deque[tuple[InferRequest, NDArray[np.intp]]] = deque()
-
-        def finish() -> None:
-            request, rows = running[0]
-            request.wait()
-            array[rows] = request.get_output_tensor().data
-            running.popleft()
-            requests.append(request)
-            progress(len(rows))
-
-        try:
-            for rows in _batches(seen):
-                if not requests:
-                    finish()
-                running.append((requests.pop(), rows))
-                running[-1][0].start_async(_padded([ids[row] for row in rows]))
-            while running:
-                finish()
-        finally:
-            # After Ctrl-C or an error, what was started still runs; a request is reused only when it is done.
-            for request, _ in running:
-                request.wait()
-                requests.append(request)
-            self._idle.extend(requests)
+        work = ((rows, padded([ids[row] for row in rows])) for rows in batches(seen))
+        self._requests.run(work, array, progress)
         array[total <= 2] = 0  # [CLS] and [SEP] alone: nothing that the model knows
         return array, Receipts(seen, total)
 
@@ -87,20 +64,10 @@ class MiniLM(Encoder):
     def _tokenizer(self) -> WordPiece:
         return WordPiece(self._row.tokenizer.read(), parallel=self._threads != 1)
 
-    def _request(self) -> InferRequest:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._model.create_infer_request()
-
     @cached_property
-    def _streams(self) -> int:
-        return int(self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-
-    @cached_property
-    def _model(self) -> CompiledModel:
+    def _requests(self) -> Requests:
         with self._lock:
-            if found := self.__dict__.get("_model"):
+            if found := self.__dict__.get("_requests"):
                 return found
             core = openvino().Core()
             tensors, order = by_gain(weights(core, self._row.weights.read()))
@@ -113,7 +80,7 @@ class MiniLM(Encoder):
             }
             if self._threads:
                 settings["INFERENCE_NUM_THREADS"] = self._threads
-            return core.compile_model(graph, "CPU", settings)
+            return Requests(core.compile_model(graph, "CPU", settings))
 
 
 def weights(core: Any, onnx: bytes) -> Weights:
@@ -141,23 +108,3 @@ def _matrices() -> Iterator[str]:
     for layer in range(_LAYERS):
         for part in (*parts, "intermediate.dense", "output.dense"):
             yield f"encoder.layer.{layer}.{part}.weight"
-
-
-def _batches(lengths: NDArray[np.int32]) -> Iterator[NDArray[np.intp]]:
-    """Rows of similar length, the longest first, as many as fit the budget when padded to their longest."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        count = max(1, _BUDGET // int(lengths[order[start]]))
-        yield order[start : start + count]
-        start += count
-
-
-def _padded(ids: list[list[int]]) -> dict[str, NDArray[np.int64]]:
-    width = max(map(len, ids))
-    tokens = np.zeros((len(ids), width), np.int64)
-    mask = np.zeros_like(tokens)
-    for row, each in enumerate(ids):
-        tokens[row, : len(each)] = each
-        mask[row, : len(each)] = 1
-    return {"input_ids": tokens, "attention_mask": mask}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from samespace.encoders.base import Encoder, Progress
 from samespace.encoders.catalogue import Model
+from samespace.space import Role
 from samespace.vectors import Matrix, Receipts
 
 if TYPE_CHECKING:
@@ -29,12 +30,19 @@ class StaticEncoder(Encoder):
         threads: 1 keeps the tokenizer to one thread; it uses all cores otherwise.
     """
 
+    cached = False
+
     def __init__(self, row: Model, threads: int | None = None) -> None:
         self.name, self.space, self.max_tokens = row.name, row.space, row.max_tokens
         self._row = row
         self._parallel = threads != 1
 
-    def _encode(self, texts: Sequence[str], progress: Progress) -> tuple[Matrix, Receipts]:
+    def _encode(
+        self,
+        texts: Sequence[str],
+        role: Role,  # noqa: ARG002 it treats both alike
+        progress: Progress,
+    ) -> tuple[Matrix, Receipts]:
         tokenizer, table = self._loaded
         array = np.zeros((len(texts), self.space.dimension), np.float32)
         total = np.zeros(len(texts), np.int32)

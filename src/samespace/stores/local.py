@@ -290,6 +290,14 @@ class LocalStore:
         found: list[str | None] = np.array(names, object)[place].tolist()
         return found
 
+    def canaries(self) -> bytes | None:
+        """What :meth:`keep_canaries` kept; None if nothing was."""
+        with self._lock, self._errors:
+            if not self._read("SELECT 1 FROM sqlite_master WHERE name = 'canaries'"):
+                return None
+            found = self._read("SELECT vectors FROM canaries")
+            return found[0][0] if found else None
+
     def truncated(self) -> int:
         """How many rows were longer than their encoder read."""
         with self._lock, self._errors:
@@ -372,6 +380,12 @@ class LocalStore:
                 writer.execute("UPDATE meta SET value = ? WHERE key = 'end_slot'", (str(stop),))
                 written.result()
         return Written(len(ids) - len(removed), len(removed))
+
+    def keep_canaries(self, vectors: bytes) -> None:
+        """Keep what proves an encoder of this space later, unless something is kept already."""
+        with self._transaction() as writer:
+            writer.execute(schema.CANARIES)
+            writer.execute("INSERT OR IGNORE INTO canaries VALUES (1, ?)", (vectors,))
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the rows of these ids in one durable commit, and say how many there were."""

@@ -9,7 +9,18 @@ from pathlib import Path
 
 from samespace.errors import CollectionCorrupt, NotFound
 
-__all__ = ["APPLICATION_ID", "FORMATS", "MIGRATIONS", "check", "connect", "create", "is_fixed", "log_of", "migrate"]
+__all__ = [
+    "APPLICATION_ID",
+    "CANARIES",
+    "FORMATS",
+    "MIGRATIONS",
+    "check",
+    "connect",
+    "create",
+    "is_fixed",
+    "log_of",
+    "migrate",
+]
 
 APPLICATION_ID = 0x73616D65  # "same": lets any tool tell what this SQLite file is
 
@@ -42,6 +53,9 @@ MIGRATIONS = (
     INSERT INTO meta VALUES ('precision', 'float32') ON CONFLICT DO NOTHING;
     """,
 )
+
+# Made when first needed and no step of a format: a samespace that does not know the table does not miss it.
+CANARIES = "CREATE TABLE IF NOT EXISTS canaries (one INTEGER PRIMARY KEY CHECK (one = 1), vectors BLOB NOT NULL)"
 
 # The format that vectors of a precision need. A collection takes no step before it must, so that one of float32 stays
 # readable for older versions.

@@ -14,6 +14,9 @@ from samespace.vectors import Matrix, Receipts, unit
 __all__ = ["CharacterEncoder"]
 
 
+_MODEL = "samespace/characters"
+
+
 class CharacterEncoder(Encoder):
     """Counts character trigrams. Deterministic on every machine, instant, and similar for similar spellings.
 
@@ -26,10 +29,13 @@ class CharacterEncoder(Encoder):
         dimension: length of the vectors.
         max_tokens: characters that are read, prompt included; None reads everything.
         metric: of the space.
-        model: name in the space; two encoders that differ only in it live in two spaces.
+        model: name in the space; another name than the default begins the checksums with its own, so that two
+            models make two kinds of vectors.
         prompts: by role.
         name: of the encoder.
     """
+
+    cached = False
 
     def __init__(
         self,
@@ -37,11 +43,12 @@ class CharacterEncoder(Encoder):
         *,
         max_tokens: int | None = None,
         metric: Metric = "cosine",
-        model: str = "samespace/characters",
+        model: str = _MODEL,
         prompts: Mapping[Role, str] | None = None,
         name: str = "characters",
     ) -> None:
         self.name = name
+        self._seed = 0 if model == _MODEL else zlib.crc32(model.encode())
         self.max_tokens = max_tokens
         self.space = Space(
             model,
@@ -53,14 +60,19 @@ class CharacterEncoder(Encoder):
             normalized=metric == "cosine",
         )
 
-    def _encode(self, texts: Sequence[str], progress: Progress) -> tuple[Matrix, Receipts]:
+    def _encode(
+        self,
+        texts: Sequence[str],
+        role: Role,  # noqa: ARG002 the prompt says it
+        progress: Progress,
+    ) -> tuple[Matrix, Receipts]:
         total = np.array([len(text) for text in texts], np.int32)
         array = np.zeros((len(texts), self.space.dimension), np.float32)
         for row, text in zip(array, texts, strict=True):
             read = text[: self.max_tokens]
             padded = f" {read} " if read.strip() else ""
             for start in range(len(padded) - 2):
-                row[zlib.crc32(padded[start : start + 3].encode()) % self.space.dimension] += 1
+                row[zlib.crc32(padded[start : start + 3].encode(), self._seed) % self.space.dimension] += 1
             progress(1)
         if self.space.normalized and array.any(axis=1).all():
             array = unit(array)
