@@ -26,12 +26,15 @@ _THIRD = (
     "reports",
     "collection",
     "interchange",
+    "evaluation",
+    "training",
 )
 FLOORS: dict[int, tuple[str, ...]] = {
     0: ("errors",),
     1: ("space", "vectors", "where", "hits"),
     2: ("encoders", "indexes", "stores", "sources"),
     3: _THIRD,
+    5: ("apps",),
     6: ("cli", "testing"),
 }
 # Rooms that may know the ones before them on their own floor.

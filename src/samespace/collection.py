@@ -365,16 +365,25 @@ class Collection:
         encoder = self.require_encoder()
         if not self._proven:
             made = encoder.prove()
-            kept = _canaries(self._store)
+            kept = self.canaries()
             if kept is not None:
                 from samespace.encoders.proof import require_same
 
                 action = f"use the encoder {encoder.name!r} for {self.path}"
                 require_same(kept, made, action, "as they were when the collection was made")
             elif keep:
-                self._store.keep_canaries(made.to_bytes())
+                self.keep_canaries(made)
             self._proven = kept is not None or keep
         return encoder
+
+    def canaries(self) -> Canaries | None:
+        """The vectors of fixed texts by which an encoder proves that it is of this space; None if none are kept."""
+        return _canaries(self._store)
+
+    def keep_canaries(self, canaries: Canaries) -> None:
+        """Keep canaries of this space, unless some are kept."""
+        if self._store.canaries() is None:
+            self._store.keep_canaries(canaries.to_bytes())
 
     def delete(self, ids: Iterable[str] | None = None, *, where: Where = None) -> int:
         """Delete rows by id, or all that meet a condition, in one durable commit.
@@ -698,6 +707,7 @@ class Collection:
             path=self.path,
             space=self.space,
             encoder=self._store.encoder,
+            proven=self._store.canaries() is not None,
             count=view.count,
             deleted=len(view.live) - view.count,
             truncated=self._store.truncated(),

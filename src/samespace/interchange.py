@@ -6,6 +6,7 @@ JSON lines has the header as its first line; Parquet keeps it in the schema's me
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import io
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samespace.collection import AddReport, Collection, Where
+from samespace.encoders.canaries import Canaries
 from samespace.errors import (
     InvalidInput,
     InvalidVectors,
@@ -39,6 +41,7 @@ __all__ = ["Header", "export_collection", "import_collection", "read_header"]
 
 FORMAT = 1
 _BLOCK = 4_096
+_LONGEST_HEADER = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -47,19 +50,25 @@ class Header:
 
     Attributes:
         encoder: name of the encoder that made the vectors, if there was one.
+        canaries: what proves another encoder of the space, if it was kept.
     """
 
     space: Space
     encoder: str | None
+    canaries: Canaries | None = None
 
     def to_json(self) -> str:
-        return json.dumps({"samespace": FORMAT, "space": self.space.to_dict(), "encoder": self.encoder})
+        values: dict[str, Any] = {"samespace": FORMAT, "space": self.space.to_dict(), "encoder": self.encoder}
+        if self.canaries is not None:
+            values["canaries"] = base64.b64encode(self.canaries.to_bytes()).decode()
+        return json.dumps(values)
 
     @classmethod
     def from_json(cls, text: str | bytes, path: Path) -> Header:
         try:
             values = json.loads(text)
             version, space = values["samespace"], Space.from_dict(values["space"])
+            canaries = Canaries.from_bytes(base64.b64decode(values.get("canaries", ""), validate=True))
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInput(
                 f"{path} does not begin with samespace's header ({error}), so the space of its vectors is not "
@@ -67,7 +76,7 @@ class Header:
             ) from None
         if version != FORMAT:
             raise InvalidInput(f"{path} has format {version!r}; this samespace reads {FORMAT}. Upgrade samespace.")
-        return cls(space, values.get("encoder"))
+        return cls(space, values.get("encoder"), canaries)
 
 
 def export_collection(
@@ -95,7 +104,7 @@ def export_collection(
         StorageError: the file cannot be written.
     """
     rows = collection.rows(where)
-    header = Header(collection.space, collection.info().encoder)
+    header = Header(collection.space, collection.info().encoder, collection.canaries())
     if not isinstance(target, str | Path):
         if not isinstance(target, io.TextIOBase):
             raise InvalidInput(f"Expected a path or an open text file, got {type(target).__name__}.")
@@ -131,7 +140,7 @@ def read_header(path: str | Path) -> Header:
         metadata = _parquet(source).schema_arrow.metadata or {}
         return Header.from_json(metadata.get(b"samespace", b"null"), source)
     with source.open("rb") as file:
-        return Header.from_json(file.readline(1 << 20), source)
+        return Header.from_json(file.readline(_LONGEST_HEADER), source)
 
 
 def import_collection(
@@ -146,6 +155,8 @@ def import_collection(
     source = _path(path)
     header = read_header(source)
     collection.space.require(header.space, f"import {source} into {collection.path}")
+    if header.canaries is not None:
+        collection.keep_canaries(header.canaries)
     total, done = AddReport(0, 0, 0, 0), 0
     try:
         for block in _read_parquet(source) if source.suffix == ".parquet" else _read_jsonl(source):

@@ -61,6 +61,7 @@ class Info:
 
     Attributes:
         encoder: name of the encoder that made the vectors; None for vectors made elsewhere.
+        proven: canaries are kept, by which an encoder proves that it is of this space.
         count: rows.
         deleted: slots of deleted and replaced rows, whose space ``compact`` gives back.
         truncated: rows longer than their encoder read.
@@ -82,6 +83,7 @@ class Info:
     path: Path
     space: Space
     encoder: str | None
+    proven: bool
     count: int
     deleted: int
     truncated: int

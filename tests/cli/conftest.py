@@ -57,12 +57,12 @@ def _characters(monkeypatch):
     """``characters`` is the name of an encoder, beside those of the catalogue."""
     real = samespace.encoders.encoder
 
-    def by_name(name, *, threads=None):
+    def by_name(name, *, threads=None, max_cost=None):
         if name == "characters":
             return CharacterEncoder(max_tokens=300)
         if name == "strangers":
             return CharacterEncoder(model="samespace/strangers", name="strangers")
-        return real(name, threads=threads)
+        return real(name, threads=threads, max_cost=max_cost)
 
     monkeypatch.setattr(samespace.encoders, "encoder", by_name)
     monkeypatch.setattr(samespace.collection, "encoder_by_name", by_name)

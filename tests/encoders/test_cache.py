@@ -213,3 +213,5 @@ def test_clear(cache):
     assert cache.clear() == 2
     assert cache.size()[0] == 0
     assert cache.canaries(SPACE)["here"][1] == b"kept"
+    assert cache.clear(canaries=True) == 0
+    assert cache.canaries(SPACE) == {}

@@ -28,6 +28,13 @@ _COMMANDS = {
     "export": "exchange",
     "import": "exchange",
     "encoders": "encoders",
+    "layers": "layers",
+    "train": "train",
+    "words": "words",
+    "analogy": "words",
+    "similar": "words",
+    "odd-one-out": "words",
+    "cache": "cache",
 }
 
 
@@ -41,7 +48,7 @@ class _Group(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = import_module(f"samespace.cli.{_COMMANDS[cmd_name]}")
-        command = getattr(module, f"{cmd_name}_command")
+        command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         assert isinstance(command, click.Command)  # noqa: S101  the table above is ours, not a user's
         return command
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from samespace.errors import MissingExtra, NotFound, SamespaceError, StorageError
+from samespace.errors import EncoderError, MissingExtra, NotFound, SamespaceError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (MissingExtra, 6),
     (NotFound, 4),
     (StorageError, 5),
+    (EncoderError, 7),
     (SamespaceError, 3),
     (OSError, 5),
     (MemoryError, 5),
@@ -61,6 +62,8 @@ MEANINGS: dict[int, str] = {
     4: "A collection, a file, an encoder or an engine of that name does not exist.",
     5: "The disk, a file on it, another writer or the memory stood in the way.",
     6: "An optional package is not installed; the message has the command that installs it.",
+    7: "An encoder failed: a provider that refused or was gone, a cost above the cap, a model that is not what it "
+    "says. What was done before is kept.",
     BUG: "A mistake of samespace; please report it with what SAMESPACE_DEBUG=1 shows.",
     INTERRUPTED: "Interrupted by Ctrl-C. Finished batches are kept.",
     BROKEN_PIPE: "Whoever read the output stopped reading (`| head`).",

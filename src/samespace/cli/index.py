@@ -38,6 +38,7 @@ _SHOWN_SKIPS = 10
 @click.option("--metadata", metavar="COLUMNS", help="Of a table: columns to keep beside the text, with commas between.")
 @click.option("--sync", is_flag=True, help="Also delete rows that these PATHS gave once and do not give now.")
 @options.threads
+@options.max_cost
 @options.as_json
 def index_command(
     paths: Sequence[str],
@@ -48,6 +49,7 @@ def index_command(
     metadata: str | None,
     sync: bool,
     threads: int | None,
+    max_cost: float | None,
     as_json: bool,
 ) -> int:
     """Read PATHS, cut them into passages, and add these to a collection.
@@ -62,7 +64,7 @@ def index_command(
 
     inputs = Inputs.of(paths, _columns(text, id_, metadata))
     begun = time.perf_counter()
-    with open_collection(into, encoder, threads=threads) as rows:
+    with open_collection(into, encoder, threads=threads, max_cost=max_cost) as rows:
         rows.require_encoder()
         tally = take_in(rows, inputs.passages(rows), label="indexing", quiet=as_json)
         gone = inputs.gone(tally.ids)

@@ -76,6 +76,9 @@ def _as_facts(info: Info) -> dict[str, str]:
         "model": space.model,
         "space": f"{', '.join(shape)}, id {space.id}",
         "prompts": prompts,
+        "tasks": "; ".join(f"{role}: {task!r}" for role, task in space.tasks.items()),
+        "library": space.library or "",
+        "canaries": "kept; an encoder under another name proves itself by them" if info.proven else "",
         "digest": space.digest or "",
         "engine": f"{info.engine}, index over {output.plural(info.indexed, 'slot')}, "
         f"{output.size(info.memory_index)} of memory",

@@ -12,7 +12,7 @@ from samespace.errors import InvalidFilter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Command", "as_json", "collection", "encoder", "recall", "threads", "where"]
+__all__ = ["Command", "as_json", "collection", "encoder", "max_cost", "recall", "threads", "where"]
 
 _EXAMPLE = """'{"year": {"$gte": 2024}}'"""
 
@@ -64,7 +64,15 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON, for 
 encoder = click.option(
     "--encoder",
     metavar="NAME",
-    help="The encoder of a new collection, one that 'samespace encoders' lists; minilm if left out.",
+    help="The encoder of a new collection: one that 'samespace encoders' lists, a folder, hf:owner/model, or a "
+    "provider's such as openai:text-embedding-3-small; minilm if left out.",
+)
+
+max_cost = click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="Of a paid encoder: stop before more than this is spent, in the currency of its prices.",
 )
 
 threads = click.option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from samespace.errors import RecallWarning, TruncationWarning
+from samespace.errors import PromptWarning, RecallWarning, TruncationWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,7 +64,7 @@ def notes(*, as_json: bool) -> Iterator[None]:
     """Show the warnings of the library as notes once the body is done, each text once."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
-        for kind in (TruncationWarning, RecallWarning):
+        for kind in (TruncationWarning, RecallWarning, PromptWarning):
             warnings.simplefilter("always", kind)
         try:
             yield

@@ -168,9 +168,17 @@ class VectorCache:
         """Vectors that are kept, and bytes that these take."""
         return self._do(lambda connection: (_count(connection), _bytes(connection)), (0, 0))
 
-    def clear(self) -> int:
-        """Forget all vectors, but no canaries; returns how many there were."""
-        return self._do(lambda connection: connection.execute("DELETE FROM vectors").rowcount, 0)
+    def clear(self, *, canaries: bool = False) -> int:
+        """Forget all vectors, and the canaries too if asked; returns how many vectors there were."""
+
+        def delete(connection: sqlite3.Connection) -> int:
+            if canaries:
+                connection.execute("DELETE FROM canaries")
+            return connection.execute("DELETE FROM vectors").rowcount
+
+        forgotten = self._do(delete, 0)
+        self._do(_vacuum, None)
+        return forgotten
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
@@ -262,6 +270,10 @@ def _select(connection: sqlite3.Connection, keys: list[bytes]) -> Iterator[tuple
             f"SELECT key, used, seen, total, checksum, vector FROM vectors WHERE key IN ({marks})",  # noqa: S608 marks only
             part,
         ).fetchall()
+
+
+def _vacuum(connection: sqlite3.Connection) -> None:
+    connection.execute("VACUUM")
 
 
 def _today() -> int:
