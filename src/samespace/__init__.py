@@ -6,6 +6,9 @@
 >>> notes.search("what was first?", k=1)           # doctest: +SKIP
 """
 
+from __future__ import annotations
+
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samespace.batches import content_id
@@ -38,6 +41,7 @@ from samespace.space import Metric, Role, Space
 from samespace.vectors import Receipts, Vectors, similarity
 
 if TYPE_CHECKING:
+    from samespace.apps.analogy import Words
     from samespace.recall.estimate import Estimate
     from samespace.recall.tune import Curve, Point, Tuning
     from samespace.watch import RecallReport
@@ -81,19 +85,38 @@ __all__ = [
     "TruncationWarning",
     "Tuning",
     "Vectors",
+    "Words",
     "content_id",
     "encoder",
     "open",
     "similarity",
+    "words",
 ]
 
 _LAZY = {
+    "Words": "samespace.apps.analogy",
     "Curve": "samespace.recall.tune",
     "Estimate": "samespace.recall.estimate",
     "Point": "samespace.recall.tune",
     "RecallReport": "samespace.watch",
     "Tuning": "samespace.recall.tune",
 }
+
+
+def words(path: str | Path, *, limit: int | None = None) -> Words:
+    """Open word vectors: a file of word2vec, GloVe or fastText, or a folder that ``samespace train words`` made.
+
+    Args:
+        path: of the file or folder.
+        limit: how many words to read, the most frequent first; None for all.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidInput: it does not hold word vectors.
+    """
+    from samespace.apps.analogy import Words
+
+    return Words(path, limit=limit)
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,7 @@ __all__ = ["PAGES", "documented", "renewed"]
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 PAGES = (
-    *(REFERENCE / name for name in ("python.md", "encoders.md", "engines.md", "bad-input.md")),
+    *(REFERENCE / name for name in ("python.md", "encoders.md", "engines.md", "bad-input.md", "bad-input-encoders.md")),
     REFERENCE.parent / "how-to" / "choose-what-memory-holds.md",
 )
 
@@ -268,6 +268,17 @@ def bad_inputs(_argument: str) -> str:
     return "\n".join(parts)
 
 
+def bad_encoders(_argument: str) -> str:
+    """Every bad input to encoders, training and words with its error, as the tests run it."""
+    from test_bad_encoders import CASES
+
+    lines = ["| what is wrong | call | error | it says |", "|---|---|---|---|"]
+    for case in CASES:
+        cells = (case.what, f"`{case.call}`", f"`{case.error.__name__}`", f"`{case.says}`")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 _MAKERS: dict[str, Callable[[str], str]] = {
     "names": names,
     "error-tree": error_tree,
@@ -277,6 +288,7 @@ _MAKERS: dict[str, Callable[[str], str]] = {
     "tiers": tiers,
     "bad-input-names": bad_input_names,
     "bad-inputs": bad_inputs,
+    "bad-encoders": bad_encoders,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from samespace.cli.inputs import Inputs
     from samespace.cli.intake import Tally
+    from samespace.collection import Collection
+    from samespace.encoders.providers import Spent
     from samespace.sources import Columns
 
 _SHOWN_SKIPS = 10
@@ -65,17 +68,36 @@ def index_command(
     inputs = Inputs.of(paths, _columns(text, id_, metadata))
     begun = time.perf_counter()
     with open_collection(into, encoder, threads=threads, max_cost=max_cost) as rows:
-        rows.require_encoder()
+        if rows.require_encoder().paid:
+            _estimate(rows, Inputs(inputs.paths, inputs.tables, stdin=False, columns=inputs.columns), max_cost, as_json)
         tally = take_in(rows, inputs.passages(rows), label="indexing", quiet=as_json)
         gone = inputs.gone(tally.ids)
         removed = rows.delete(gone) if sync and gone else 0
         left = len(gone) - removed
+        spent: Spent | None = getattr(rows.encoder, "spent", None)
     seconds = time.perf_counter() - begun
     if as_json:
-        output.document(_as_json(inputs, tally, removed, seconds))
+        output.document(_as_json(inputs, tally, removed, seconds) | ({"spent": asdict(spent)} if spent else {}))
     else:
         _show(into, inputs, tally, removed, left, seconds)
+        if spent:
+            cost = "" if spent.cost is None else f", {spent.cost:.3g} {spent.currency}"
+            output.note(f"{output.plural(spent.requests, 'request')}, {spent.tokens:,} tokens{cost}")
     return INCOMPLETE if inputs.named_but_skipped or not inputs.files else 0
+
+
+def _estimate(rows: Collection, inputs: Inputs, max_cost: float | None, as_json: bool) -> None:
+    """Say what these inputs cost at most, before anything is sent. Reading them twice is cheap."""
+    encoder: Any = rows.require_encoder()
+    estimate = encoder.estimate(passage.content for passage in inputs.passages(rows))
+    if not estimate.tokens:
+        return
+    said = f"about {estimate.tokens:,} tokens to encode"
+    if estimate.cost is not None:
+        said += f", {estimate.cost:.3g} {estimate.currency} at most; what the cache has costs nothing"
+        if max_cost is not None and estimate.cost > max_cost:
+            said += f". The cap of {max_cost:g} may end it early; the same command then goes on"
+    output.note(said, as_json=as_json)
 
 
 def _columns(text: str | None, id_: str | None, metadata: str | None) -> Columns | None:
