@@ -127,10 +127,10 @@ def adopt(encoder: Encoder, space: Space, kept: Canaries | None, action: str) ->
                 f"{error} Its vectors of fixed texts are at a distance of {document:.3g} for documents and {query:.3g} "
                 f"for queries, where one model under two names stays below {TOLERANCE:g}."
             ) from None
-    return _Adopted(encoder, space)
+    return Adopted(encoder, space)
 
 
-class _Adopted(Encoder):
+class Adopted(Encoder):
     """Encodes as an encoder does, and says what was proven: that its vectors live in a space of another name."""
 
     def __init__(self, encoder: Encoder, space: Space) -> None:
