@@ -276,11 +276,13 @@ class Collection:
             InvalidInput, InvalidVectors: a row cannot be stored; the message names it.
             StorageFull, CollectionBusy: this batch was not written.
         """
+        size = _STORE_BATCH
         if vectors is None:
-            self.require_encoder()
+            encoder = self.require_encoder()
+            # What is paid for is kept at once, so there is no more at stake in a large batch.
+            size = encoder.window if encoder.paid else _ENCODE_BATCH
         if progress is not None and not callable(progress):
             raise InvalidInput(f"progress must be a function of the number of rows done, got {progress!r}.")
-        size = _ENCODE_BATCH if vectors is None else _STORE_BATCH
         total = AddReport(0, 0, 0, 0)
         for batch, done in _behind(batches(contents, ids, metadata, vectors, self.space, size), self._add_batch):
             total = AddReport(*map(operator.add, total, done))

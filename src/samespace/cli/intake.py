@@ -58,12 +58,14 @@ def take_in(collection: Collection, passages: Iterable[Passage | Record], *, lab
         Interrupted: Ctrl-C; its message says how many passages are in the collection.
     """
     tally = Tally()
+    encoder = collection.require_encoder()
+    size = encoder.window if encoder.paid else _BATCH
     with progress(label, quiet=quiet) as meter, warnings.catch_warnings():
         # The tally counts what is truncated; one warning for each batch would say it many times.
         warnings.simplefilter("ignore", TruncationWarning)
         stream = ReadAhead(passages, _READ_AHEAD, meter.expect)
         try:
-            for batch in _batches(iter(stream)):
+            for batch in _batches(iter(stream), size):
                 _add(collection, batch, tally)
                 meter.advance(len(batch))
         except KeyboardInterrupt:
@@ -93,6 +95,6 @@ def _add(collection: Collection, batch: list[Passage | Record], tally: Tally) ->
     tally.ids.update(ids)
 
 
-def _batches(passages: Iterator[Passage | Record]) -> Iterator[list[Passage | Record]]:
-    while batch := list(islice(passages, _BATCH)):
+def _batches(passages: Iterator[Passage | Record], size: int) -> Iterator[list[Passage | Record]]:
+    while batch := list(islice(passages, size)):
         yield batch

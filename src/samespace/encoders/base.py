@@ -46,7 +46,8 @@ class Encoder(ABC):
         canaries: texts for that proof, which it knows something in.
         cache: where vectors are kept that were made once; None: nowhere.
         cached: keeping a vector is worth it, since finding it again costs less than making it.
-        paid: making vectors costs money, so what was made is on stable storage before more is made.
+        paid: making vectors costs money, so it keeps what was made on stable storage before more is made.
+        window: texts that it is handed at a time.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Encoder(ABC):
     cache: VectorCache | None = None
     cached: bool = True
     paid: bool = False
+    window: int = _WINDOW
     _proven: bool = True
     _made: Canaries | None = None
 
@@ -148,7 +150,7 @@ class Encoder(ABC):
     def _encode_all(self, items: Iterable[str], role: Role, progress: Progress | None) -> Vectors:
         if progress is not None and not callable(progress):
             raise InvalidInput(f"progress must be a function of the number of items done, got {progress!r}.")
-        parts = list(self._windows(_items(items), role, _WINDOW, progress or _silent))
+        parts = list(self._windows(_items(items), role, self.window, progress or _silent))
         return concatenate(parts, self.space, role)
 
     def _windows(self, items: Iterator[str], role: Role, size: int, progress: Progress) -> Iterator[Vectors]:
@@ -184,7 +186,8 @@ class Encoder(ABC):
             progress(len(texts) - len(new))
         if new:
             array, receipts = self._encode(new, role, progress)
-            self._keep(new, role, array, receipts)
+            if not self.paid:
+                self._keep(new, role, array, receipts)
             places = {text: place for place, text in enumerate(new)}
             source = [places[texts[row]] for row in missing]
             found.array[missing] = array[source]
@@ -192,7 +195,7 @@ class Encoder(ABC):
         return found.array, Receipts(found.seen, found.total)
 
     def _keep(self, texts: Sequence[str], role: Role, array: Matrix, receipts: Receipts) -> None:
-        """Put vectors into the cache, if there is one. An encoder that pays calls it itself, after each request."""
+        """Put vectors into the cache, if there is one. A paid encoder calls it itself, after each request."""
         if self.cache is not None:
             known = np.flatnonzero(array.any(axis=1)).tolist()
             if len(known) < len(texts):  # a row of zeros is no vector, and is reported

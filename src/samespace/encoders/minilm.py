@@ -67,7 +67,8 @@ class MiniLM(Encoder):
     @cached_property
     def _requests(self) -> Requests:
         with self._lock:
-            if found := self.__dict__.get("_requests"):
+            found: Requests | None = self.__dict__.get("_requests")
+            if found is not None:
                 return found
             core = openvino().Core()
             tensors, order = by_gain(weights(core, self._row.weights.read()))

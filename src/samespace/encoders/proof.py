@@ -135,7 +135,7 @@ class Adopted(Encoder):
 
     def __init__(self, encoder: Encoder, space: Space) -> None:
         self.name, self.space, self.max_tokens = encoder.name, space, encoder.max_tokens
-        self.cache, self.cached, self.paid = encoder.cache, encoder.cached, encoder.paid
+        self.cached, self.paid, self.window = encoder.cached, encoder.paid, encoder.window
         self.setup, self.canaries = encoder.setup, encoder.canaries
         self._encoder = encoder
 
@@ -144,7 +144,8 @@ class Adopted(Encoder):
         return self._encoder.distinguishes_roles
 
     def _encode(self, texts: Sequence[str], role: Role, progress: Progress) -> tuple[Matrix, Receipts]:
-        return self._encoder._encode(texts, role, progress)
+        # Its own cache, under its own space: what it keeps in the middle of a run must be found there.
+        return self._encoder._remembered(texts, role, progress)
 
     def _count(self, texts: Sequence[str]) -> NDArray[np.int32]:
         return self._encoder._count(texts)
