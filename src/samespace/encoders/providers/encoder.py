@@ -1,0 +1,213 @@
+"""The encoder of a provider: batches, requests, checks, the meter, and the cache after every single request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from threading import Event, Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samespace.encoders.base import Encoder, Progress
+from samespace.encoders.providers.checking import Expected, Witnesses
+from samespace.encoders.providers.failures import Failure, Stopped
+from samespace.encoders.providers.metering import Estimate, Gauge, Meter, Spent
+from samespace.encoders.providers.sending import Calm, GaveUp, Patience, insist, side_by_side
+from samespace.encoders.providers.wires import Wire
+from samespace.errors import InvalidInput, ProviderError
+from samespace.space import Role, Space
+from samespace.vectors import Matrix, Receipts
+
+__all__ = ["Limits", "ProviderEncoder"]
+
+_LEAST = 16  # texts of a request that are worth a round trip, where a window is split for requests side by side
+_MARGIN = 1.25  # of a request's tokens, which are only estimated
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request may carry.
+
+    Attributes:
+        items: texts, witnesses not counted.
+        tokens: in all; None where no limit is known.
+        concurrency: requests at a time.
+    """
+
+    items: int
+    tokens: int | None
+    concurrency: int
+
+
+class ProviderEncoder(Encoder):
+    """Encodes texts by a provider. Safe to use from several threads.
+
+    Nothing is sent before something is encoded. Receipts are estimates, since answers count the tokens of a
+    request and not of a text.
+
+    Args:
+        name: its canonical name.
+        space: of its vectors.
+        wire: the way to the provider.
+        limits: of a request.
+        meter: of the cost.
+        max_tokens: of an item; None where no limit is known.
+        patience: how long to insist.
+    """
+
+    paid = True
+    window = 4096  # so that requests side by side wait for the last one less often
+
+    def __init__(
+        self,
+        name: str,
+        space: Space,
+        wire: Wire,
+        limits: Limits,
+        meter: Meter,
+        *,
+        max_tokens: int | None,
+        patience: Patience,
+    ) -> None:
+        self.name, self.space, self.max_tokens = name, space, max_tokens
+        self.setup = f"{wire.provider.title} at {wire.url}"
+        self.patience = patience
+        self._wire, self._limits, self._meter = wire, limits, meter
+        self._expected = Expected(space.dimension, space.metric == "cosine")
+        self._witnesses = Witnesses()
+        self._learning = Lock()
+        self._gauge = Gauge()
+        self._calm = Calm()
+
+    @property
+    def spent(self) -> Spent:
+        """What this encoder has spent so far."""
+        return self._meter.spent
+
+    def estimate(self, texts: Iterable[str], role: Role = "document") -> Estimate:
+        """Estimate what it costs to encode texts that the cache does not have. Nothing is sent.
+
+        Tokens are estimated from bytes, and from the counts of earlier answers once there are some.
+        """
+        if isinstance(texts, str):
+            raise InvalidInput("Expected a list of texts, got one text. Put it in a list: [text].")
+        tokens = sum(self._gauge.tokens(self._prompted(role, text, row)) for row, text in enumerate(texts))
+        return Estimate(round(tokens), self._meter.cost(tokens), self._meter.currency)
+
+    def _count(self, texts: Sequence[str]) -> NDArray[np.int32]:
+        return np.array([round(self._gauge.tokens(text)) for text in texts], np.int32)
+
+    def _encode(self, texts: Sequence[str], role: Role, progress: Progress) -> tuple[Matrix, Receipts]:
+        rows: dict[str, list[int]] = {}
+        for row, text in enumerate(texts):
+            rows.setdefault(text, []).append(row)  # a text that stands there twice is paid once
+        array = np.zeros((len(texts), self.space.dimension), np.float32)
+        receipts = Receipts(np.zeros(len(texts), np.int32), np.zeros(len(texts), np.int32))
+
+        def work(batch: list[str], stop: Event) -> int:
+            vectors, noted = self._request(batch, role, stop)
+            # Before the next request is begun: whatever happens then, this one is not paid again.
+            self._keep(batch, role, vectors, noted)
+            for place, text in enumerate(batch):
+                array[rows[text]] = vectors[place]
+                receipts.seen[rows[text]], receipts.total[rows[text]] = noted.seen[place], noted.total[place]
+            return sum(len(rows[text]) for text in batch)
+
+        try:
+            side_by_side(self._batches(list(rows)), work, self._limits.concurrency, progress, self.patience.grace)
+        except GaveUp as error:
+            story = error.story
+        else:
+            return array, receipts
+        done = int(array.any(axis=1).sum())
+        kept = "are kept: run it again to go on" if self.cache is not None else "are lost, since there is no cache"
+        raise ProviderError(
+            f"A request to {self.name} {story}. Of the {len(texts):,} texts at hand {done:,} were encoded and {kept}."
+        ) from None
+
+    def _batches(self, texts: list[str]) -> list[list[str]]:
+        """Cut texts into requests: by number, by estimated tokens, and so that there are some to go side by side."""
+        share = -(-len(texts) // self._limits.concurrency)
+        most = min(self._limits.items, max(_LEAST, share))
+        batches: list[list[str]] = [[]]
+        tokens = 0.0
+        for text in texts:
+            size = _MARGIN * self._gauge.tokens(text)
+            full = self._limits.tokens is not None and tokens + size > 0.95 * self._limits.tokens
+            if batches[-1] and (full or len(batches[-1]) == most):
+                batches.append([])
+                tokens = 0.0
+            batches[-1].append(text)
+            tokens += size
+        return batches
+
+    def _request(self, texts: list[str], role: Role, stop: Event) -> tuple[Matrix, Receipts]:
+        """Encode the texts of one request, cut or split if the provider finds them too long."""
+        if not self._witnesses.known(role):
+            with self._learning:  # the first of a role goes alone, and teaches what the others are compared with
+                if stop.is_set():
+                    raise Stopped
+                if not self._witnesses.known(role):
+                    try:
+                        return self._fitted(texts, role, stop)
+                    except BaseException:
+                        stop.set()  # before those that wait here go on
+                        raise
+        return self._fitted(texts, role, stop)
+
+    def _fitted(self, texts: list[str], role: Role, stop: Event) -> tuple[Matrix, Receipts]:
+        total = self._count(texts)
+        limit = self.max_tokens
+        shown, share = texts, 1.3
+        while True:
+            try:
+                vectors = insist(lambda: self._attempt(shown, role), self.patience, self._calm, stop)  # noqa: B023
+                break
+            except GaveUp as error:
+                if error.last.status not in (400, 413, 422):
+                    raise
+                refused = error
+            # Bytes are the one sure bound: no text has more tokens than bytes.
+            size = sum(len(text.encode()) for text in shown)
+            if len(shown) > 1 and self._limits.tokens is not None and size > self._limits.tokens:
+                half = len(texts) // 2
+                parts = [self._fitted(part, role, stop) for part in (texts[:half], texts[half:])]
+                return np.concatenate([vectors for vectors, _ in parts]), Receipts(
+                    np.concatenate([noted.seen for _, noted in parts]),
+                    np.concatenate([noted.total for _, noted in parts]),
+                )
+            if limit is None or all(len(text.encode()) <= limit for text in shown):
+                raise refused
+            share *= 0.7
+            shown = [self._cut(text, round(limit * share)) for text in texts]
+        if limit is None:
+            return vectors, Receipts(total, total)
+        seen = self._count(shown) if shown is not texts else np.minimum(total, limit)
+        return vectors, Receipts(np.minimum(seen, total), total)
+
+    def _cut(self, text: str, tokens: int) -> str:
+        """The beginning of a text that has about so many tokens."""
+        if (has := self._gauge.tokens(text)) <= tokens:
+            return text
+        return text[: max(1, int(len(text) * tokens / has))]
+
+    def _attempt(self, texts: list[str], role: Role) -> Matrix:
+        """Send one request, check its answer and count its cost."""
+        question = self._witnesses.ask(texts, role)
+        expected = sum(map(self._gauge.tokens, question.texts))
+        aside = self._meter.reserve(expected, len(texts), sure=self._gauge.sure)
+        cost, answered = 0.0, False
+        try:
+            answer = self._wire.send(question.texts, role, self.patience.timeout)
+            answered, cost = True, expected
+            if answer.tokens is not None:
+                cost = float(answer.tokens)
+                self._gauge.learn(question.texts, answer.tokens)
+            return self._witnesses.check(answer, question, role, self._expected)
+        except Failure as failure:
+            if failure.billed and not answered:
+                cost = expected  # nobody knows; the cap is kept by taking it for paid
+            raise
+        finally:
+            self._meter.settle(aside, cost, answered=answered)
