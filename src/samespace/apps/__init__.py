@@ -1,0 +1,1 @@
+"""Things to do with vectors: analogies of words, for a beginning."""
