@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 
 from samespace.batches import Batch, batches, check_id, check_unicode
-from samespace.encoders import check_limits
+from samespace.encoders import check_familiar, check_limits
 from samespace.encoders import encoder as encoder_by_name
 from samespace.encoders.base import Encoder
 from samespace.encoders.canaries import Canaries
@@ -195,6 +195,7 @@ def _remembered(
     if store.encoder is None:
         return None, None
     try:
+        check_familiar(store.encoder)
         found = encoder_by_name(store.encoder, threads=threads, max_cost=max_cost)
         return _adopted(found, store, f"use the encoder {store.encoder!r} for {store.path}"), None
     except NotFound as error:

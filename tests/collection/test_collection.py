@@ -361,3 +361,32 @@ def _encodable(text):
     except UnicodeEncodeError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("url", "variable", "familiar"),
+    [
+        ("http://localhost:11434/v1", None, True),
+        ("http://127.0.0.1:8000", None, True),
+        ("http://[::1]:8000", None, True),
+        ("https://embed.example.com/v1", None, False),
+        ("https://embed.example.com/v1", "SAMESPACE_KEY_EMBED_EXAMPLE_COM", True),
+        ("https://localhost.example.com/v1", None, False),
+    ],
+)
+def test_a_collection_does_not_send_queries_to_a_stranger(path, monkeypatch, url, variable, familiar):
+    name = f"openai:model?dimension=32&url={url}"
+    with ss.open(path, CharacterEncoder(name=name, model="model", prompts={})) as notes:
+        notes.add(["a text"])
+    if variable:
+        monkeypatch.setenv(variable, "")
+    sent = []
+    monkeypatch.setattr(
+        "samespace.collection.encoder_by_name", lambda name, **_: sent.append(name) or CharacterEncoder()
+    )
+    with ss.open(path) as notes:
+        assert sent == ([name] if familiar else [])
+        if not familiar:
+            with pytest.raises(ss.InvalidInput, match=r"would send every text and query to https://.*SAMESPACE_KEY_"):
+                notes.search("a text")
+        assert notes.count() == 1

@@ -101,9 +101,7 @@ def test_another_setup_that_moves_vectors_is_refused(kept):
         encoder.cache = kept
     proven(first)
     proven(second)
-    with pytest.raises(
-        SpaceMismatch, match=r"Cannot use the encoder 'characters' by broken.*as \w+ made them.*0\.\d+"
-    ):
+    with pytest.raises(SpaceMismatch, match=r"Cannot use the encoder 'characters' by broken.*as \w+ made them.*0\.\d+"):
         proven(third)
     assert set(kept.canaries(first.space)) == {"here", "faster"}
 

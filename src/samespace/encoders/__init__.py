@@ -9,7 +9,7 @@ from samespace.encoders.catalogue import MODELS, Model, model
 from samespace.encoders.names import CATALOGUE, FOLDER, HUB, Name, parse
 from samespace.errors import InvalidInput
 
-__all__ = ["MODELS", "Encoder", "Model", "Progress", "check_limits", "encoder"]
+__all__ = ["MODELS", "Encoder", "Model", "Progress", "check_familiar", "check_limits", "encoder"]
 
 
 def encoder(
@@ -59,6 +59,24 @@ def check_limits(threads: int | None, max_cost: float | None) -> None:
     is_cost = isinstance(max_cost, int | float) and not isinstance(max_cost, bool) and max_cost >= 0
     if max_cost is not None and not is_cost:
         raise InvalidInput(f"max_cost must be a number, 0 or more, or None; got {max_cost!r}.")
+
+
+def check_familiar(name: str) -> None:
+    """Raise if opening an encoder by a name that a collection brought would send texts to a stranger.
+
+    Raises:
+        InvalidInput: it names a URL on another machine that the user has set no key for.
+    """
+    url = parse(name).options.get("url")
+    if url is None:
+        return
+    from samespace.encoders.providers.keys import check_url, host_variable, is_familiar
+
+    if not is_familiar(check_url(url, "url=")):
+        raise InvalidInput(
+            f"The collection names the encoder {name!r}, and would send every text and query to {url}. If that is what "
+            f"you want, pass encoder={name!r}, or set {host_variable(url)} to the key for there (it may be empty)."
+        )
 
 
 def _open(name: Name, threads: int | None, trust_code: str | None, max_cost: float | None) -> Encoder:

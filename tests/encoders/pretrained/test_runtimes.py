@@ -25,7 +25,7 @@ from samespace.errors import InvalidInput, MissingExtra
 TEXTS = ["He took money from the bank.", "They sat on the bank of the river.", "Short."]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SAMESPACE_CACHE", str(tmp_path / "cache"))
 
@@ -95,7 +95,7 @@ def with_graph(tiny, folder, seed=0):
     return folder
 
 
-def test_a_graph_in_the_folder_is_used(tiny, models, tmp_path):
+def test_a_graph_in_the_folder_is_used(tiny, models, tmp_path, own_cache):
     folder = with_graph(tiny, models / "a")
     encoder = opened(folder, "?precision=float32")
     assert np.allclose(encoder.encode_documents(TEXTS).array, made.reference(folder).encode(TEXTS), atol=1e-4)
@@ -106,7 +106,7 @@ def test_a_graph_in_the_folder_is_used(tiny, models, tmp_path):
     assert np.allclose(row, encoder.encode_documents(["Short."]).array[0], atol=1e-5)
 
 
-def test_a_graph_of_other_weights_is_not(tiny, models, caplog):
+def test_a_graph_of_other_weights_is_not(tiny, models, caplog, own_cache):
     folder = with_graph(tiny, models / "a", seed=9)
     encoder = opened(folder, "?precision=float32")
     assert np.allclose(encoder.encode_documents(TEXTS).array, made.reference(folder).encode(TEXTS), atol=1e-4)
@@ -121,7 +121,7 @@ def test_without_torch_and_without_a_graph_the_extra_is_named(tiny, tmp_path):
     assert "pip install 'samespace[hf]'" in says
 
 
-def test_a_torn_conversion_is_made_again(tiny):
+def test_a_torn_conversion_is_made_again(tiny, own_cache):
     before = opened(tiny).encode_documents(TEXTS).array
     (about,) = cache_folder("models").glob("*/about.json")
     about.write_text("{")
@@ -129,7 +129,7 @@ def test_a_torn_conversion_is_made_again(tiny):
     assert json.loads(about.read_text())["format"] == 1
 
 
-def test_a_precision_that_moves_vectors_is_not_used(tiny, caplog):
+def test_a_precision_that_moves_vectors_is_not_used(tiny, caplog, own_cache):
     assert "bfloat16" in opened(tiny, "?precision=bfloat16").runtime
     (about,) = cache_folder("models").glob("*/about.json")
     found = json.loads(about.read_text())
@@ -226,3 +226,10 @@ def test_the_probes_are_longer_than_a_window_of_attention():
     # What padding does wrong in a sliding window shows only in a batch whose longest text is far longer.
     counts = [len(text.split()) for text in kept._PROBES]
     assert max(counts) > 100 > 5 > min(counts)
+
+
+def test_roles_share_one_graph(tiny):
+    encoder = opened(tiny)
+    assert encoder.encode_queries(["Short."]).space == encoder.encode_documents(["Short."]).space
+    assert len(encoder._graphs) == 1
+    assert encoder.doubled_prompt() is None

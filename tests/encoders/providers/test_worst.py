@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def test_none_lost_none_doubled_none_paid_twice(opened, server, name, task, coun
     texts = [f"{number} {'word ' * (number % 4)}" for number in range(count)]
     made = opened(f"{name}&batch={batch}", prove=True, attempts=12, wrong=12)
     # An answer is late by the server's word; one that this machine was slow with would be billed and not be kept.
-    made.patience = made.patience.__class__(first=0.01, longest=0.05, timeout=2.2, attempts=12, wrong=12)
+    made.patience = replace(made.patience, timeout=2.2)
     server.late = 2.5
     kinds = tuple(kind for kind in WORST if kind != "other name" or task is None)
     server.misbehave(0.3, kinds=kinds * 2 if task is None else tuple(set(kinds) - {"late"}))

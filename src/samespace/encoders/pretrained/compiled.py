@@ -22,7 +22,7 @@ from samespace.encoders.runtime import openvino
 from samespace.space import Role
 from samespace.vectors import Matrix, Receipts
 
-__all__ = ["About", "CompiledRole", "parts"]
+__all__ = ["About", "CompiledRole", "Graph", "parts"]
 
 
 @dataclass(frozen=True)
@@ -62,28 +62,16 @@ def parts(layout: Layout, role: Role) -> tuple[Transformer, Pooling, tuple[Modul
     return first, second, rest
 
 
-class CompiledRole:
-    """Encodes texts of one role. Safe to use from several threads.
+class Graph:
+    """A converted graph, ready to run.
 
     Args:
-        layout: of the model.
-        role: of the texts.
-        folder: with the converted graph and the tokenizer.
-        about: that graph.
+        folder: that it lies in.
         precision: ``"float32"``, ``"bfloat16"`` or ``"int8"``.
         threads: to use; None for all cores.
     """
 
-    def __init__(
-        self, layout: Layout, role: Role, folder: Path, about: About, precision: str, threads: int | None
-    ) -> None:
-        transformer, _, rest = parts(layout, role)
-        tokenizer = (folder / "tokenizer.json").read_text(encoding="utf-8")
-        self._reader = Reader(tokenizer, transformer.max_tokens[role], parallel=threads != 1, left=about.left)
-        self._prompt = layout.prompts.get(role, "")
-        self._empty = self._reader.empty(self._prompt)
-        self._head = head(layout.files, rest, layout.truncation)
-        self._padding = about.padding
+    def __init__(self, folder: Path, precision: str, threads: int | None) -> None:
         core = openvino().Core()
         graph = core.read_model(folder / "encoder.xml")
         if precision == "int8":
@@ -96,19 +84,43 @@ class CompiledRole:
         }
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
-        self._width = int(graph.outputs[0].partial_shape[1].get_length())
-        self._names = [node.get_any_name() for node in graph.inputs]
-        self._left_out = self._reader.prompt_length(self._prompt) if self._prompt else 0
-        self._requests = Requests(core.compile_model(graph, "CPU", settings))
+        self.width = int(graph.outputs[0].partial_shape[1].get_length())
+        self.names = [node.get_any_name() for node in graph.inputs]
+        self.requests = Requests(core.compile_model(graph, "CPU", settings))
         self.label = f"openvino {version('openvino')} {precision}"
+
+
+class CompiledRole:
+    """Encodes texts of one role. Safe to use from several threads.
+
+    Args:
+        layout: of the model.
+        role: of the texts.
+        folder: with the converted graph and the tokenizer.
+        about: that graph.
+        graph: the same, compiled; roles share it.
+        parallel: tokenise on all cores.
+    """
+
+    def __init__(self, layout: Layout, role: Role, folder: Path, about: About, graph: Graph, *, parallel: bool) -> None:
+        transformer, _, rest = parts(layout, role)
+        tokenizer = (folder / "tokenizer.json").read_text(encoding="utf-8")
+        self._reader = Reader(tokenizer, transformer.max_tokens[role], parallel=parallel, left=about.left)
+        self._prompt = layout.prompts.get(role, "")
+        self._empty = self._reader.empty(self._prompt)
+        self._head = head(layout.files, rest, layout.truncation)
+        self._padding = about.padding
+        self._graph = graph
+        self._left_out = self._reader.prompt_length(self._prompt) if self._prompt else 0
+        self.label = graph.label
 
     def encode(self, texts: Sequence[str], progress: Progress) -> tuple[Matrix, Receipts]:
         """Encode texts that carry their prompt; what holds nothing becomes a row of zeros."""
         ids, total = self._reader(texts)
         seen = np.array([len(each) for each in ids], np.int32)
-        array = np.zeros((len(texts), self._width), np.float32)
+        array = np.zeros((len(texts), self._graph.width), np.float32)
         work = ((rows, self._inputs([ids[row] for row in rows])) for rows in batches(seen))
-        self._requests.run(work, array, progress)
+        self._graph.requests.run(work, array, progress)
         array = self._head(array)
         array[[row for row, each in enumerate(ids) if tuple(each) in self._empty]] = 0
         return array, Receipts(seen, total)
@@ -124,9 +136,9 @@ class CompiledRole:
     def _inputs(self, ids: list[list[int]]) -> Inputs:
         """What this graph takes."""
         inputs = padded(ids, self._padding)
-        if "token_type_ids" in self._names:
+        if "token_type_ids" in self._graph.names:
             inputs["token_type_ids"] = np.zeros_like(inputs["input_ids"])
-        if "pooled_mask" in self._names:
+        if "pooled_mask" in self._graph.names:
             inputs["pooled_mask"] = inputs["attention_mask"].copy()
             inputs["pooled_mask"][:, : self._left_out] = 0
-        return {name: inputs[name] for name in self._names}
+        return {name: inputs[name] for name in self._graph.names}

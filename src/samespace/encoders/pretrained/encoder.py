@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from threading import RLock
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samespace.encoders.base import Encoder, Progress
+from samespace.encoders.pretrained.compiled import Graph
 from samespace.encoders.pretrained.convert import Unfit
 from samespace.encoders.pretrained.layout import Layout
 from samespace.encoders.pretrained.modules import Transformer
@@ -75,6 +77,7 @@ class Pretrained(Encoder):
         self._lock = RLock()
         self._runners: dict[Role, Runner] = {}
         self._loaded: Original | None = None
+        self._graphs: dict[tuple[Path, str], Graph] = {}
         dimension = layout.dimension or self._original().model.get_embedding_dimension()
         if dimension is None:
             raise InvalidInput(f"Nobody knows how long the vectors of the model {model!r} are; its files do not say.")
@@ -143,6 +146,7 @@ class Pretrained(Encoder):
                     precision=self._precision,
                     threads=self._threads,
                     original=self._original,
+                    graphs=self._graphs,
                 )
             except Unfit as error:
                 self._explain(error)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from samespace.encoders.canaries import CANARIES
 from samespace.encoders.places import cache_folder
-from samespace.encoders.pretrained.compiled import About, CompiledRole, parts
+from samespace.encoders.pretrained.compiled import About, CompiledRole, Graph, parts
 from samespace.encoders.pretrained.convert import Unfit, pooling_graph, read_graph, trace
 from samespace.encoders.pretrained.layout import Layout
 from samespace.encoders.pretrained.original import Original, OriginalRole, installed, reader_of
@@ -63,6 +63,7 @@ def open_compiled(
     precision: str | None,
     threads: int | None,
     original: Callable[[], Original],
+    graphs: dict[tuple[Path, str], Graph],
 ) -> CompiledRole:
     """Make a runner of the pipeline of a role, converting its transformer if that was not done before.
 
@@ -72,6 +73,7 @@ def open_compiled(
         precision: of :data:`PRECISIONS`; None for the default.
         threads: that it may use; None for all cores.
         original: loads the model on torch.
+        graphs: that were compiled before, by folder and precision; a new one is put into it.
 
     Raises:
         Unfit: it cannot be compiled, or its vectors are not those of the original.
@@ -87,7 +89,11 @@ def open_compiled(
                 about = _read(folder) or _make(_Work(layout, role, folder, original))
         except OSError as error:
             raise StorageError(f"Cannot keep a converted model in {folder}: {error}.") from error
-    return CompiledRole(layout, role, folder, about, _choose(about, precision), threads)
+    chosen = _choose(about, precision)
+    graph = graphs.get((folder, chosen))
+    if graph is None:
+        graph = graphs.setdefault((folder, chosen), Graph(folder, chosen, threads))
+    return CompiledRole(layout, role, folder, about, graph, parallel=threads != 1)
 
 
 def _choose(about: About, wanted: str | None) -> str:
@@ -184,12 +190,9 @@ def _try(work: _Work, way: Callable[[_Work], tuple[Model, str]], draft: Path) ->
     wanted = {role: _reference(layout, role, original) for role in prompted.values()}
     cosine = {}
     for precision in PRECISIONS:
-        found = np.concatenate(
-            [
-                _cosines(CompiledRole(layout, role, draft, about, precision, None), texts, array)
-                for role, (texts, array) in wanted.items()
-            ]
-        )
+        compiled = Graph(draft, precision, None)
+        runners = {role: CompiledRole(layout, role, draft, about, compiled, parallel=False) for role in wanted}
+        found = np.concatenate([_cosines(runners[role], *pair) for role, pair in wanted.items()])
         cosine[precision] = (float(found.mean()), float(found.min()))
     return replace(about, cosine=cosine)
 

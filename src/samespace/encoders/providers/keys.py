@@ -6,11 +6,12 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from samespace.errors import InvalidInput
 
-__all__ = ["Key", "check_url", "find_key", "hide", "host_variable", "said"]
+__all__ = ["Key", "check_url", "find_key", "hide", "host_variable", "is_familiar", "said"]
 
 # They write down the headers of answers when somebody asks for all details, and a server may echo a key there.
 _TALKATIVE = (
@@ -117,6 +118,16 @@ def host_variable(url: str) -> str:
     port = parts.port or (80 if parts.scheme == "http" else None)
     place = f"{parts.hostname}_{port}" if port else f"{parts.hostname}"
     return "SAMESPACE_KEY_" + re.sub(r"[^A-Z0-9]", "_", place.upper().replace("-", "__"))
+
+
+def is_familiar(url: str) -> bool:
+    """A URL that may be used though somebody else named it: on this machine, or one that the user has set a key for."""
+    host = urlsplit(url).hostname or ""
+    try:
+        local = ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost" or host.endswith(".localhost")
+    return local or host_variable(url) in os.environ
 
 
 def check_url(url: str, where: str) -> str:
