@@ -198,7 +198,7 @@ def draw(kept: dict[str, Any]) -> None:
         panel.set_xlabel("depth (1: last layer)")
         panel.set_ylabel(next(m["tasks"][task]["metric"] for m in kept["models"].values() if task in m["tasks"]))
         panel.grid(visible=True, alpha=0.25)
-    panels[0].legend()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(PICTURE, dpi=130)
 
 

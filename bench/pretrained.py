@@ -106,6 +106,7 @@ def mpnet(weights: dict[str, Any]) -> Any:
         own[name] = tensor
     places = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
     own["embeddings.position_embeddings.weight"] = torch.cat([torch.zeros(2, 384), places])
+    del own["embeddings.token_type_embeddings.weight"]
     made = transformers.MPNetModel(config)
     torch.nn.init.zeros_(made.encoder.relative_attention_bias.weight)
     return filled(made, own)

@@ -55,7 +55,7 @@ BERT = {
     "seed": SEED,
 }
 PAIRS = {"epochs": 1, "batch": 64, "learning_rate": 5e-5, "seed": SEED}
-MOST_PAIRS = 6_000
+MOST_PAIRS = 4_000
 KILL_AFTER = 0.5  # of the steps
 
 
@@ -187,7 +187,7 @@ def pairs(folder: Path) -> dict[str, Any]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         for line in child.stdout or ():
             print(line, end="")
-            if line.startswith("step ") and eval_share(line) >= KILL_AFTER:
+            if line.startswith("step ") and share_done(line) >= KILL_AFTER:
                 os.kill(child.pid, signal.SIGKILL)
                 break
     state = sorted((killed / "checkpoint").glob("state-*"))[-1].name
@@ -198,9 +198,9 @@ def pairs(folder: Path) -> dict[str, Any]:
     return {**report, "killed_at": state, "pairs": count, "killed": first, "whole": second, "same": first == second}
 
 
-def eval_share(line: str) -> float:
-    done, total = line.split()[1].split("/")
-    return int(done) / int(total)
+def share_done(line: str) -> float:
+    done, total = map(int, line.split()[1].split("/"))
+    return done / total if total else 0.0
 
 
 def once(file: Path, folder: Path) -> dict[str, Any]:

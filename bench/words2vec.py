@@ -57,7 +57,7 @@ def ours(corpus: Path, folder: Path, *, epochs: int = EPOCHS, **settings: Any) -
     report = train_words(
         corpus,
         folder / "model",
-        epochs=EPOCHS,
+        epochs=epochs,
         dimension=DIMENSION,
         threads=THREADS,
         checkpoint_seconds=1e9,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw", "said"]
 
-_SUFFIXES = (".png", ".svg", ".pdf")
 _MOST_PAIRS = 2_000  # more would hold gigabytes of vectors, and make an interval that is narrow already narrower
 _BAR = 10  # characters
 _METRICS = {
@@ -59,7 +56,7 @@ _METRICS = {
     help="Draw this many pairs at random of a longer file.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of drawing, halving, resampling.")
-@click.option("--plot", metavar="FILE", help="Also draw the figures into a .png, .svg or .pdf file.")
+@options.plot("Also draw the figures into a .png, .svg or .pdf file.")
 @click.option("--trust-code", metavar="MODEL", help="Let Python code of this model's repository run.")
 @options.threads
 @options.as_json
@@ -69,7 +66,7 @@ def layers_command(
     pooling: str | None,
     limit: int,
     seed: int,
-    plot: str | None,
+    plot: Path | None,
     trust_code: str | None,
     threads: int | None,
     as_json: bool,
@@ -83,7 +80,6 @@ def layers_command(
     from samespace.evaluation.layers import score_layers
     from samespace.evaluation.pairs import read_pairs
 
-    picture = None if plot is None else _picture(plot)  # what is wrong with it is told before the work, not after
     encoder = _open(model, threads, trust_code)
     poolings = _poolings(pooling)
     pairs = read_pairs(file)
@@ -102,9 +98,9 @@ def layers_command(
         click.echo(f"{model}: {said(scores)}\ntake: {best}")
         output.console().print(_table(scores))
         output.note(_caution(scores))
-    if picture is not None:
-        draw(model, scores, picture)
-        output.note(f"the figures are drawn in {picture}", as_json=as_json)
+    if plot is not None:
+        draw(model, scores, plot)
+        output.note(f"the figures are drawn in {plot}", as_json=as_json)
 
 
 def _open(model: str, threads: int | None, trust_code: str | None) -> HiddenLayerEncoder:
@@ -215,18 +211,6 @@ def _bar(share: float) -> str:
     """A bar of up to ten characters, exact to an eighth of one."""
     eighths = round(min(max(share, 0.0), 1.0) * _BAR * 8)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
-
-
-def _picture(plot: str) -> Path:
-    path = Path(plot)
-    if path.suffix.lower() not in _SUFFIXES:
-        raise click.UsageError(f"--plot must name a {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} file, got {plot}.")
-    if not path.parent.is_dir():
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
-    from samespace.cli.curves import require_matplotlib
-
-    require_matplotlib()
-    return path
 
 
 def draw(title: str, scores: LayerScores, path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +15,7 @@ from samespace.errors import InvalidFilter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Command", "as_json", "collection", "encoder", "max_cost", "recall", "threads", "where"]
+__all__ = ["Command", "as_json", "collection", "encoder", "max_cost", "plot", "recall", "threads", "where"]
 
 _EXAMPLE = """'{"year": {"$gte": 2024}}'"""
 
@@ -58,6 +61,29 @@ where = click.option(
     metavar="JSON",
     help=f"Only rows whose metadata fit this filter: {_EXAMPLE}.",
 )
+
+_PICTURES = (".png", ".svg", ".pdf")
+
+
+def _picture(_ctx: click.Context, _option: click.Parameter, plot: str | None) -> Path | None:
+    """Check where a picture shall go: what is wrong with it is told before the work, not after."""
+    if plot is None:
+        return None
+    path = Path(plot)
+    if path.suffix.lower() not in _PICTURES:
+        raise click.UsageError(f"--plot must name a {', '.join(_PICTURES[:-1])} or {_PICTURES[-1]} file, got {plot}.")
+    if not path.parent.is_dir():
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    from samespace.cli.curves import require_matplotlib
+
+    require_matplotlib()
+    return path
+
+
+def plot(help: str) -> Callable[[Any], Any]:  # noqa: A002 - as click calls it
+    """Make the option that names a file for a picture."""
+    return click.option("--plot", callback=_picture, metavar="FILE", help=help)
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
 

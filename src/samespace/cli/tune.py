@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["interval", "said"]
 
 _MIB = 1 << 20
-_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 @click.command(
@@ -42,9 +39,9 @@ _SUFFIXES = (".png", ".svg", ".pdf")
     metavar="NAMES",
     help="Engines to measure, with commas between, or all; scan and the best built engine if left out.",
 )
-@click.option("--plot", metavar="FILE", help="Also draw the curves into a .png, .svg or .pdf file.")
+@options.plot("Also draw the curves into a .png, .svg or .pdf file.")
 @options.as_json
-def tune_command(collection: str, recall: float | None, engines: str | None, plot: str | None, as_json: bool) -> None:
+def tune_command(collection: str, recall: float | None, engines: str | None, plot: Path | None, as_json: bool) -> None:
     """Find the engine that answers soonest at a declared recall, and search COLLECTION with it.
 
     Recall is the part of the true nearest rows that a search finds. It is measured on the collection's vectors
@@ -52,7 +49,6 @@ def tune_command(collection: str, recall: float | None, engines: str | None, plo
     """
     from samespace.collection import open as open_collection
 
-    picture = None if plot is None else _picture(plot)  # what is wrong with it is told before the work, not after
     names = None if engines is None else _names(engines)
     with open_collection(collection, create=False) as rows, stages("tuning", quiet=as_json) as show:
         try:
@@ -63,11 +59,11 @@ def tune_command(collection: str, recall: float | None, engines: str | None, plo
         output.document(tuning.to_dict())
     else:
         _show(collection, tuning)
-    if picture is not None:
+    if plot is not None:
         from samespace.cli.curves import draw
 
-        draw(tuning, picture)
-        output.note(f"the curves are drawn in {picture}", as_json=as_json)
+        draw(tuning, plot)
+        output.note(f"the curves are drawn in {plot}", as_json=as_json)
 
 
 def _names(engines: str) -> list[str]:
@@ -79,18 +75,6 @@ def _names(engines: str) -> list[str]:
     if not names:
         raise click.UsageError("--engines must name engines, with commas between, or be all.")
     return names
-
-
-def _picture(plot: str) -> Path:
-    path = Path(plot)
-    if path.suffix.lower() not in _SUFFIXES:
-        raise click.UsageError(f"--plot must name a {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} file, got {plot}.")
-    if not path.parent.is_dir():
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
-    from samespace.cli.curves import require_matplotlib
-
-    require_matplotlib()
-    return path
 
 
 def _show(collection: str, tuning: Tuning) -> None:

@@ -293,7 +293,7 @@ def finish(report: Report, checkpoint: Checkpoint) -> None:
 
     write_curve(report.folder, report)
     write_card(report.folder, report)
-    space = encoder(str(report.folder.absolute()), cache=False).space
+    space = encoder(str(report.folder.absolute())).space
     write_file(report.folder / "samespace.json", json.dumps(space.to_dict(), indent=2).encode())
     checkpoint.remove()
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import samespace as ss
 from encoders.pretrained.tiny import TEXTS, make
 from samespace.encoders.pretrained.hidden import HiddenLayerEncoder
 from samespace.encoders.pretrained.tokens import TokenVectors
@@ -169,3 +170,12 @@ def test_by_hand():
 def test_words_that_are_not_there(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_any_pretrained_model_has_tokens(original):
+    encoder = ss.encoder(str(original), cache=False)
+    (one,) = encoder.encode_tokens(["The bank raised its rates."])
+    (same,) = opened(original).encode_tokens(["The bank raised its rates."])
+    assert one.tokens == same.tokens
+    np.testing.assert_allclose(one.vectors.array, same.vectors.array, atol=1e-5)
+    assert one.vectors.space.pooling == "token"

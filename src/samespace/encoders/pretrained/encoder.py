@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import RLock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ from samespace.encoders.pretrained.table import TableRole, is_table
 from samespace.errors import InvalidInput, MissingExtra
 from samespace.space import Role, Space
 from samespace.vectors import Matrix, Receipts
+
+if TYPE_CHECKING:
+    from samespace.encoders.pretrained.hidden import HiddenLayerEncoder
+    from samespace.encoders.pretrained.tokens import TokenVectors
 
 __all__ = ["Pretrained", "Runner"]
 
@@ -112,6 +117,38 @@ class Pretrained(Encoder):
             if self._runner(role).doubled():
                 return role
         return None
+
+    def encode_tokens(self, texts: Iterable[str], role: Role = "document") -> list[TokenVectors]:
+        """Encode the tokens of texts, each in its context, with the transformer's last layer, on torch.
+
+        Returns:
+            One for each text, in order. Their space has the pooling ``"token"``.
+
+        Raises:
+            InvalidInput: an item is not a text, or the model is no transformer.
+            MissingExtra: torch and transformers are not installed.
+        """
+        return self._tokens.encode_tokens(texts, role)
+
+    @cached_property
+    def _tokens(self) -> HiddenLayerEncoder:
+        first = self._layout.pipelines["document"][0]
+        if not isinstance(first, Transformer):
+            raise InvalidInput(f"The model {self._model!r} is no transformer; its tokens are alike in any context.")
+        if not installed():
+            raise MissingExtra("Encoding single tokens", "hf")
+        from samespace.encoders.pretrained.hidden import HiddenLayerEncoder
+
+        return HiddenLayerEncoder(
+            self._layout.files.path(first.folder),
+            name=self.name,
+            model=self._model,
+            digest=self._layout.digest,
+            prompts=self._layout.prompts,
+            max_tokens=first.max_tokens["document"],
+            threads=self._threads,
+            trust=self._trusted,
+        )
 
     def _encode(self, texts: Sequence[str], role: Role, progress: Progress) -> tuple[Matrix, Receipts]:
         return self._runner(role).encode(texts, progress)
