@@ -15,11 +15,11 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 _PART = re.compile(r"(<!-- generated: (?P<name>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def help_of(command: str) -> str:
-    """The --help of a command as a block of Markdown; of the group if ``command`` is ``samespace``."""
+def help_of(*command: str) -> str:
+    """The --help of a command as a block of Markdown; of the group if it is ``samespace``."""
     from samespace.cli import main
 
-    words = [] if command == "samespace" else [command]
+    words = [word for word in command if word != "samespace"]
     out = io.StringIO()
     columns = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "100"

@@ -11,11 +11,11 @@ import re
 import sys
 import tempfile
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import samespace as ss
-from samespace import encoders, errors, interchange
+from samespace import errors
 from samespace.encoders import MODELS
 from samespace.indexes import ENGINES
 from samespace.memory import TIERS
@@ -139,9 +139,7 @@ def section(path: str) -> str:
     module, _, name = path.rpartition(".")
     if name in _ALIASES:
         return f"### {name}\n\n```text\n{path} = {_ALIASES[name]}\n```\n"
-    target = getattr(
-        {"samespace": ss, "samespace.encoders": encoders, "samespace.interchange": interchange}[module], name
-    )
+    target = getattr(import_module(module), name)
     if isinstance(target, type) and issubclass(target, BaseException):
         bases = ", ".join(base.__name__ for base in target.__bases__)
         return f"### {name}\n\n`{name}({bases})`: {prose(inspect.getdoc(target) or '')}\n"

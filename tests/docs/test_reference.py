@@ -16,7 +16,7 @@ import samespace as ss
 from docs.pages import ROOT
 from docs.reference import PAGES, documented, renewed
 from samespace import collection, encoders, indexes, interchange, ranking, where
-from samespace.encoders import MODELS, minilm
+from samespace.encoders import MODELS, batching
 from samespace.stores import local, schema
 from samespace.testing.encoder import CharacterEncoder
 
@@ -98,7 +98,7 @@ def schema_version(path):
         ("explanation/architecture.md", f"{collection._STORE_BATCH:,} with vectors"),
         ("explanation/architecture.md", f"After {local._LONG_LOG:,} entries or more"),
         ("reference/where.md", f"A filter may be nested {where._MAX_DEPTH} deep"),
-        ("reference/encoders.md", f"in batches of about {minilm._BUDGET} tokens"),
+        ("reference/encoders.md", f"in batches of about {batching.BUDGET} tokens"),
         ("reference/encoders.md", f"A text is cut at {MODELS['minilm'].max_tokens} tokens"),
         ("how-to/search-by-words-and-meaning.md", f"1 / ({ranking.RRF_CONSTANT} + rank)"),
         ("how-to/search-by-words-and-meaning.md", f"at least {collection._FUSED} deep"),

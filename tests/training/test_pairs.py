@@ -112,6 +112,16 @@ def test_prompts_are_applied_in_training_as_in_use(pairs, prompted, tmp_path, mo
     np.testing.assert_allclose(embed(model, ["a"], "query"), model.encode(["a"], prompt="search: "), atol=1e-6)
 
 
+def test_a_model_of_the_hub(pairs, tiny, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "samespace.training.bases.fetch", lambda *what: asked.append(what) or (tiny, "0123456789abcdef" * 2)
+    )
+    report = train_pairs(pairs, tmp_path / "m", from_="hf:me/tiny@v1", **FAST)
+    assert asked == [("me/tiny", "v1")]
+    assert "Made from hf:me/tiny@v1, whose files name no licence." in (report.folder / "README.md").read_text()
+
+
 def some(count):
     return Pairs([f"anchor {n}" for n in range(count)], [f"positive {n}" for n in range(count)])
 
@@ -127,6 +137,7 @@ def some(count):
         (some(20), {"batch": 1}, "batch must be an int of at least 2"),
         (some(20), {"lora": 0}, "lora must be an int of at least 1"),
         (some(20), {"held_out": 0.01}, "is none"),
+        (some(20), {"learning_rate": 0}, "learning_rate must be a positive number, got 0"),
         (some(20), {"warmup": 1}, "warmup must be a number from 0 to less than 1"),
         (some(20), {"from_": "wordllama"}, "Cannot train from 'wordllama'"),
         (some(20), {"from_": "minilm?layer=3"}, "has no options"),

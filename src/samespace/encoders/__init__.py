@@ -9,7 +9,7 @@ from samespace.encoders.catalogue import MODELS, Model, model
 from samespace.encoders.names import CATALOGUE, FOLDER, HUB, Name, parse
 from samespace.errors import InvalidInput
 
-__all__ = ["MODELS", "Encoder", "Model", "Progress", "check_familiar", "check_limits", "encoder"]
+__all__ = ["MODELS", "Encoder", "Model", "Progress", "encoder"]
 
 
 def encoder(
