@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from samespace.encoders.canaries import Canaries
 from samespace.errors import (
     CollectionCorrupt,
     InvalidInput,
+    InvalidVectors,
     NotFound,
     SamespaceError,
     StorageError,
@@ -152,9 +154,7 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
         elif wanted is not None:
             store.space.require(wanted, f"open {folder}")
         tier = _fitting(tier, store)
-        refusal = None
-        if encoder is None:
-            encoder, refusal = _remembered(store, threads, max_cost)
+        remembered = None if encoder is not None else partial(_remembered, store, threads, max_cost)
         # Loaded with the first collection, and not by those who only encode.
         from samespace.searcher import Searcher
 
@@ -167,7 +167,7 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
             remember=remember_queries,
             on_recall=on_recall,
         )
-        return Collection(store, encoder, searcher, tier, refusal)
+        return Collection(store, encoder, searcher, tier, remembered)
     except BaseException:
         store.close()
         raise
@@ -226,7 +226,6 @@ class Collection:
 
     Attributes:
         space: of every vector in it.
-        encoder: makes its vectors; None where vectors and queries come as Vectors.
     """
 
     def __init__(
@@ -235,15 +234,16 @@ class Collection:
         encoder: Encoder | None,
         searcher: Searcher,
         tier: Tier,
-        refusal: SamespaceError | None = None,
+        remembered: Callable[[], tuple[Encoder | None, SamespaceError | None]] | None = None,
     ) -> None:
         self._store = store
         self._searcher = searcher
         self._tier = tier
         self.path = store.path
         self.space = store.space
-        self.encoder = encoder
-        self._refusal = refusal
+        self._encoder_lock = threading.RLock()
+        self._encoder, self._remembered = encoder, remembered
+        self._refusal: SamespaceError | None = None
         self._proven = False
 
     # Writing
@@ -343,6 +343,16 @@ class Collection:
                 tokens[row] = seen
         return vectors, tokens
 
+    @property
+    def encoder(self) -> Encoder | None:
+        """What makes its vectors; None where they come as Vectors, or where it cannot be used."""
+        with self._encoder_lock:
+            # Found when first needed: reading and deleting load no model, and ask no server.
+            if self._remembered is not None:
+                find, self._remembered = self._remembered, None
+                self._encoder, self._refusal = find()
+            return self._encoder
+
     def require_encoder(self) -> Encoder:
         """The encoder that makes this collection's vectors.
 
@@ -350,14 +360,15 @@ class Collection:
             SpaceMismatch: the encoder of its name makes vectors of another space now.
             InvalidInput: it has none, or one that is not in the catalogue.
         """
+        encoder = self.encoder
         if self._refusal is not None:
             raise self._refusal
-        if self.encoder is None:
+        if encoder is None:
             raise InvalidInput(
                 f"{self.path} has no encoder, so rows and queries must come as Vectors; or open it with encoder=. "
                 "On the command line: samespace import, and search --mode text."
             )
-        return self.encoder
+        return encoder
 
     def _prove_encoder(self, *, keep: bool = False) -> Encoder:
         """The encoder, when it first encodes here compared with the canaries that the collection keeps.
@@ -368,15 +379,14 @@ class Collection:
         encoder = self.require_encoder()
         if not self._proven:
             made = encoder.prove()
-            kept = self.canaries()
-            if kept is not None:
+            if keep:
+                self.keep_canaries(made)
+            if (kept := self.canaries()) is not None:
                 from samespace.encoders.proof import require_same
 
                 action = f"use the encoder {encoder.name!r} for {self.path}"
-                require_same(kept, made, action, "as they were when the collection was made")
-            elif keep:
-                self.keep_canaries(made)
-            self._proven = kept is not None or keep
+                require_same(self.space, kept, made, action, "as they were when the collection was made")
+                self._proven = True
         return encoder
 
     def canaries(self) -> Canaries | None:
@@ -384,7 +394,15 @@ class Collection:
         return _canaries(self._store)
 
     def keep_canaries(self, canaries: Canaries) -> None:
-        """Keep canaries of this space, unless some are kept."""
+        """Keep canaries of this space, unless some are kept.
+
+        Raises:
+            InvalidVectors: they cannot be of this space.
+        """
+        if canaries.document.shape[1] != self.space.dimension:
+            raise InvalidVectors(
+                f"Canaries of dimension {canaries.document.shape[1]} cannot be of the space {self.space}."
+            )
         if self._store.canaries() is None:
             self._store.keep_canaries(canaries.to_bytes())
 

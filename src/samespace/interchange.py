@@ -155,8 +155,7 @@ def import_collection(
     source = _path(path)
     header = read_header(source)
     collection.space.require(header.space, f"import {source} into {collection.path}")
-    if header.canaries is not None:
-        collection.keep_canaries(header.canaries)
+    is_empty = collection.count() == 0  # only then do the file's canaries stand for all rows
     total, done = AddReport(0, 0, 0, 0), 0
     try:
         for block in _read_parquet(source) if source.suffix == ".parquet" else _read_jsonl(source):
@@ -175,6 +174,8 @@ def import_collection(
             f"{source} cannot be imported beyond its first {done:,} rows, which were: {error} "
             f"Rows are counted from there."
         ) from error
+    if is_empty and header.canaries is not None:
+        collection.keep_canaries(header.canaries)
     return total
 
 

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from samespace.errors import InvalidInput, InvalidVectors
 from samespace.space import Metric, Role, Space
 
-__all__ = ["Matrix", "Receipts", "Stored", "Vectors", "as_matrix", "concatenate", "score", "similarity", "unit"]
+__all__ = [
+    "Matrix",
+    "Receipts",
+    "Stored",
+    "Vectors",
+    "are_vectors",
+    "as_matrix",
+    "concatenate",
+    "score",
+    "similarity",
+    "unit",
+]
 
 Matrix = NDArray[np.float32]
 Stored = NDArray[np.float32 | np.float16]
@@ -197,6 +208,16 @@ def _range(squares: NDArray[np.float64]) -> tuple[float, float]:
 def _are_unit(low: float, high: float) -> bool:
     """Tell from the range of squared lengths whether rows have length 1, as nearly as float32 can."""
     return low > 1.0 - 2e-6 and high < 1.0 + 2e-6
+
+
+def are_vectors(array: Matrix, space: Space) -> NDArray[np.bool_]:
+    """Tell row by row what can be vectors of the space: finite, not all zeros, of unit length where it says so."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = _squares(array)
+    good: NDArray[np.bool_] = np.isfinite(squares) & (squares > 0)
+    if space.normalized:
+        good &= (squares >= _SHORTEST) & (squares <= _LONGEST)
+    return good
 
 
 def as_matrix(array: Any, dimension: int) -> Matrix:

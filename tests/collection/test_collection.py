@@ -376,17 +376,18 @@ def _encodable(text):
 )
 def test_a_collection_does_not_send_queries_to_a_stranger(path, monkeypatch, url, variable, familiar):
     name = f"openai:model?dimension=32&url={url}"
-    with ss.open(path, CharacterEncoder(name=name, model="model", prompts={})) as notes:
+    made = CharacterEncoder(name=name, model="model", prompts={})
+    with ss.open(path, made) as notes:
         notes.add(["a text"])
     if variable:
         monkeypatch.setenv(variable, "")
     sent = []
-    monkeypatch.setattr(
-        "samespace.collection.encoder_by_name", lambda name, **_: sent.append(name) or CharacterEncoder()
-    )
+    monkeypatch.setattr("samespace.collection.encoder_by_name", lambda name, **_: sent.append(name) or made)
     with ss.open(path) as notes:
+        assert notes.count() == 1
+        assert sent == [], "nothing is asked before something is encoded"
+        assert (notes.encoder is not None) is familiar
         assert sent == ([name] if familiar else [])
         if not familiar:
             with pytest.raises(ss.InvalidInput, match=r"would send every text and query to https://.*SAMESPACE_KEY_"):
                 notes.search("a text")
-        assert notes.count() == 1

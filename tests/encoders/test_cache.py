@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import sqlite3
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from samespace.encoders.cache import VectorCache
-from samespace.errors import InvalidInput
+from samespace.errors import InvalidInput, InvalidVectors
 from samespace.space import Space
 from samespace.testing.encoder import CharacterEncoder
 from samespace.vectors import Receipts
@@ -213,5 +215,54 @@ def test_clear(cache):
     assert cache.clear() == 2
     assert cache.size()[0] == 0
     assert cache.canaries(SPACE)["here"][1] == b"kept"
-    assert cache.clear(canaries=True) == 0
+
+
+def test_one_space_is_forgotten(cache):
+    other = Space("n", 3)
+    for space in (SPACE, other):
+        cache.keep(space, "document", ["a", "b"], *vectors(2))
+        cache.keep_canaries(space, "here", b"kept")
+    assert cache.forget(SPACE.id) == 2
+    assert not cache.find(SPACE, "document", ["a", "b"]).there.any()
     assert cache.canaries(SPACE) == {}
+    assert cache.find(other, "document", ["a", "b"]).there.all()
+    assert set(cache.canaries(other)) == {"here"}
+
+
+def test_the_first_canaries_of_a_setup_stay(cache):
+    for content in (b"first", b"second"):
+        cache.keep_canaries(SPACE, "here", content)
+    assert cache.canaries(SPACE)["here"][1] == b"first"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.5])
+def test_what_is_no_vector_is_not_kept(cache, value):
+    class Sick(Counting):
+        def _encode(self, texts, role, progress):
+            array, receipts = super()._encode(texts, role, progress)
+            array[-1] = value
+            return array, receipts
+
+    with pytest.raises(InvalidVectors):
+        Sick(cache).encode_documents(["fine", "bad"])
+    encoder = Counting(cache)
+    np.testing.assert_array_equal(
+        encoder.encode_documents(["fine", "bad"]).array, CharacterEncoder().encode_documents(["fine", "bad"]).array
+    )
+    assert encoder.asked == [("document", ["bad"])]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_process_has_a_connection_of_its_own(cache, monkeypatch):
+    monkeypatch.setattr("samespace.encoders.cache._caches", {cache.path: cache})
+    cache.keep(SPACE, "document", ["a"], *vectors(1))
+    before = cache._connection
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of newer Pythons, about threads
+        child = os.fork()
+    if not child:
+        fine = cache._connection is None and cache.keep(SPACE, "document", ["b"], *vectors(1))
+        os._exit(0 if fine else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert cache._connection is before
+    assert cache.find(SPACE, "document", ["a", "b"]).there.all()

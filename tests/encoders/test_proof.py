@@ -11,6 +11,7 @@ from samespace.encoders.cache import VectorCache
 from samespace.encoders.canaries import CANARIES, TOLERANCE, Canaries, distance
 from samespace.encoders.proof import adopt, make, proven
 from samespace.errors import EncoderError, PromptWarning, SpaceMismatch
+from samespace.interchange import export_collection, import_collection
 from samespace.testing.encoder import CharacterEncoder
 
 
@@ -71,7 +72,9 @@ def test_canaries_survive_as_bytes():
     alike = make(CharacterEncoder(prompts={}))
     assert alike.query is alike.document
     assert len(alike.to_bytes()) < len(made.to_bytes())
-    for torn in (b"", b"x" * 100, made.to_bytes()[:50]):
+    good = made.to_bytes()
+    hole = np.full(4, np.nan, "<f4").tobytes()
+    for torn in (b"", b"x" * 100, b"PK" + good, good[:50], good[:-1], good + b"x", good[:-16] + hole):
         assert Canaries.from_bytes(torn) is None
 
 
@@ -159,6 +162,41 @@ def test_what_cannot_be_one_space_is_not_encoded_to_find_out():
     with pytest.raises(SpaceMismatch, match="metric"):
         adopt(encoder, CharacterEncoder().space, make(CharacterEncoder()), "try")
     assert encoder.made == 0
+
+
+def test_a_paid_encoder_keeps_nothing_of_what_is_not_proven(kept):
+    class Paid(Shifted):
+        paid = cached = True
+
+        def _encode(self, texts, role, progress):
+            array, receipts = super()._encode(texts, role, progress)
+            self._keep(texts, role, array, receipts)
+            return array, receipts
+
+    good, bad = Paid(), Paid(0.3, "swapped")
+    for encoder in (good, bad):
+        encoder.cache = kept
+    expected = good.encode_documents(["bank"]).array
+    good.prove()
+    with pytest.raises(SpaceMismatch, match="samespace cache --forget"):
+        bad.prove()
+    np.testing.assert_array_equal(good.encode_documents(["bank"]).array, expected)
+
+
+def test_canaries_of_a_file_must_fit_and_stand_for_all_rows(path, tmp_path):
+    file = tmp_path / "rows.jsonl"
+    with ss.open(path, CharacterEncoder()) as notes:
+        notes.add(["a text"])
+        export_collection(notes, file)
+    with ss.open(tmp_path / "new.ss", space=CharacterEncoder().space) as notes:
+        import_collection(notes, file)
+        assert notes.canaries() is not None
+    with ss.open(tmp_path / "had.ss", space=CharacterEncoder().space) as notes:
+        notes.add([None], ids=["x"], vectors=CharacterEncoder().encode_documents(["of somebody"]))
+        import_collection(notes, file)
+        assert notes.canaries() is None
+        with pytest.raises(ss.InvalidVectors, match="Canaries of dimension 7"):
+            notes.keep_canaries(Canaries(np.ones((3, 7), np.float32), np.ones((3, 7), np.float32)))
 
 
 def test_declared_roles_must_reach_the_model():

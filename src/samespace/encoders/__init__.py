@@ -62,12 +62,15 @@ def check_limits(threads: int | None, max_cost: float | None) -> None:
 
 
 def check_familiar(name: str) -> None:
-    """Raise if opening an encoder by a name that a collection brought would send texts to a stranger.
+    """Raise if opening an encoder by a name that a collection brought would turn to a stranger.
 
     Raises:
-        InvalidInput: it names a URL on another machine that the user has set no key for.
+        InvalidInput: it names a URL on another machine that the user has set no key for, or a folder there.
     """
-    url = parse(name).options.get("url")
+    parsed = parse(name)
+    if parsed.scheme == FOLDER and parsed.target.startswith(("\\\\", "//")):
+        raise InvalidInput(f"The collection names the encoder {name!r}, on another machine. Pass it as encoder=.")
+    url = parsed.options.get("url")
     if url is None:
         return
     from samespace.encoders.providers.keys import check_url, host_variable, is_familiar

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from samespace.encoders.canaries import CANARIES, Canaries
 from samespace.errors import InvalidInput, PromptWarning
 from samespace.space import Role, Space
-from samespace.vectors import Matrix, Receipts, Vectors, concatenate
+from samespace.vectors import Matrix, Receipts, Vectors, are_vectors, concatenate
 
 if TYPE_CHECKING:
     from samespace.encoders.cache import VectorCache
@@ -61,6 +62,7 @@ class Encoder(ABC):
     window: int = _WINDOW
     _proven: bool = True
     _made: Canaries | None = None
+    _made_at: float = 0.0
 
     @abstractmethod
     def _encode(self, texts: Sequence[str], role: Role, progress: Progress) -> tuple[Matrix, Receipts]:
@@ -136,10 +138,10 @@ class Encoder(ABC):
             SpaceMismatch: another setup, or this one on another day, made other vectors of them.
             EncoderError: documents and queries get the same vectors, though the space says otherwise.
         """
-        if self._made is None:
-            from samespace.encoders.proof import proven
+        from samespace.encoders.proof import is_stale, proven
 
-            self._made = proven(self)
+        if self._made is None or is_stale(self.space, self._made_at):
+            self._made, self._made_at = proven(self), time.time()
             self._proven = True
         return self._made
 
@@ -194,13 +196,19 @@ class Encoder(ABC):
             found.seen[missing], found.total[missing] = receipts.seen[source], receipts.total[source]
         return found.array, Receipts(found.seen, found.total)
 
-    def _keep(self, texts: Sequence[str], role: Role, array: Matrix, receipts: Receipts) -> None:
-        """Put vectors into the cache, if there is one. A paid encoder calls it itself, after each request."""
-        if self.cache is not None:
-            known = np.flatnonzero(array.any(axis=1)).tolist()
-            if len(known) < len(texts):  # a row of zeros is no vector, and is reported
-                texts, array, receipts = [texts[row] for row in known], array[known], receipts[known]
-            self.cache.keep(self.space, role, texts, array, receipts, durable=self.paid)
+    def _keep(self, texts: Sequence[str], role: Role, array: Matrix, receipts: Receipts) -> bool:
+        """Put vectors into the cache, if there is one. A paid encoder calls it itself, after each request.
+
+        Returns:
+            True if they are there now.
+        """
+        if self.cache is None:
+            return False
+        # What is no vector of the space is reported later, and must not come back then.
+        good = np.flatnonzero(are_vectors(array, self.space)).tolist()
+        if len(good) < len(texts):
+            texts, array, receipts = [texts[row] for row in good], array[good], receipts[good]
+        return self.cache.keep(self.space, role, texts, array, receipts, durable=self.paid)
 
     def _prompted(self, role: Role, text: str, row: int) -> str:
         if not isinstance(text, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 import zlib
@@ -79,6 +80,7 @@ class VectorCache:
         self._lock = RLock()
         self._connection: sqlite3.Connection | None = None
         self._broken = False
+        self._inode = 0
 
     def find(self, space: Space, role: Role, texts: Sequence[str]) -> Found:
         """Look up texts, each as it is handed to the model, its prompt included."""
@@ -121,7 +123,7 @@ class VectorCache:
         receipts: Receipts,
         *,
         durable: bool = False,
-    ) -> None:
+    ) -> bool:
         """Keep the vectors of texts.
 
         Args:
@@ -131,6 +133,9 @@ class VectorCache:
             array: float32 of shape (n, dimension).
             receipts: one a text.
             durable: they are on stable storage when this returns, since they cost money.
+
+        Returns:
+            True if they are kept.
         """
         today = _today()
         rows = []
@@ -140,11 +145,12 @@ class VectorCache:
             content = vector.tobytes()
             rows.append((_key(space, role, text), today, seen, total, zlib.crc32(content), content))
 
-        def insert(connection: sqlite3.Connection) -> None:
+        def insert(connection: sqlite3.Connection) -> bool:
             connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._make_room(connection)
+            return True
 
-        self._do(insert, None, durable=durable)
+        return self._do(insert, False, durable=durable)
 
     def canaries(self, space: Space) -> dict[str, tuple[float, bytes]]:
         """What was kept of a space: the time of the last check and the vectors, by setup."""
@@ -156,11 +162,13 @@ class VectorCache:
         return self._do(select, {})
 
     def keep_canaries(self, space: Space, setup: str, vectors: bytes) -> None:
-        """Keep canaries of a space as a setup made them just now."""
+        """Note that a setup made these canaries of a space just now; the vectors that it made first are what stays."""
         row = (space.id, setup, time.time(), vectors)
 
         def insert(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO canaries VALUES (?, ?, ?, ?)", row)
+            connection.execute(
+                "INSERT INTO canaries VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET checked = excluded.checked", row
+            )
 
         self._do(insert, None)
 
@@ -168,17 +176,22 @@ class VectorCache:
         """Vectors that are kept, and bytes that these take."""
         return self._do(lambda connection: (_count(connection), _bytes(connection)), (0, 0))
 
-    def clear(self, *, canaries: bool = False) -> int:
-        """Forget all vectors, and the canaries too if asked; returns how many vectors there were."""
-
-        def delete(connection: sqlite3.Connection) -> int:
-            if canaries:
-                connection.execute("DELETE FROM canaries")
-            return connection.execute("DELETE FROM vectors").rowcount
-
-        forgotten = self._do(delete, 0)
+    def clear(self) -> int:
+        """Forget all vectors, but no canaries; returns how many vectors there were."""
+        forgotten = self._do(lambda connection: connection.execute("DELETE FROM vectors").rowcount, 0)
         self._do(_vacuum, None)
         return forgotten
+
+    def forget(self, space: str) -> int:
+        """Forget the vectors and canaries of the space with this id; returns how many vectors there were."""
+        first = bytes.fromhex(space)
+
+        def delete(connection: sqlite3.Connection) -> int:
+            connection.execute("DELETE FROM canaries WHERE space = ?", (space,))
+            between = (first, first + b"\xff" * 17)
+            return connection.execute("DELETE FROM vectors WHERE key BETWEEN ? AND ?", between).rowcount
+
+        return self._do(delete, 0)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
@@ -213,20 +226,25 @@ class VectorCache:
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch()
+            self._inode = self.path.stat().st_ino
             self._connection = _open(self.path)
         return self._connection
 
     def _fail(self, error: Exception) -> None:
         self.close()
-        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
-        if damaged:
+        if any(words in str(error) for words in ("malformed", "not a database")):
             _log.warning("The cache %s is damaged (%s) and is begun anew.", self.path, error)
             try:
-                for file in (self.path, *self.path.parent.glob(f"{self.path.name}-*")):
-                    file.unlink()
+                # Unless another process saw it too, and began anew before us.
+                if self.path.stat().st_ino == self._inode:
+                    for file in (self.path, *self.path.parent.glob(f"{self.path.name}-*")):
+                        file.unlink(missing_ok=True)
             except OSError:
                 self._broken = True
-        elif "locked" not in str(error):
+        elif "locked" in str(error):
+            _log.warning("Vectors were not cached this time: %s is busy (%s).", self.path, error)
+        else:
             _log.warning("Vectors are not cached, since %s cannot be used: %s.", self.path, error)
             self._broken = True
 
@@ -240,6 +258,19 @@ def shared_cache() -> VectorCache:
 
 _lock = RLock()
 _caches: dict[Path, VectorCache] = {}
+_inherited: list[sqlite3.Connection | None] = []
+
+
+def _after_fork() -> None:
+    """A connection must not be used by two processes, nor a lock waited for that a thread of the parent holds."""
+    for cache in _caches.values():
+        # Closing it would tidy up files that the parent still uses.
+        _inherited.append(cache._connection)
+        cache._lock, cache._connection = RLock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -292,5 +323,5 @@ def _bytes(connection: sqlite3.Connection) -> int:
 
 
 def _key(space: Space, role: Role, text: str) -> bytes:
-    # The space's id has a fixed length and no role is the beginning of the other, so no two contents give one key.
-    return blake2b(f"{space.id}\0{role}\0{text}".encode(), digest_size=16).digest()
+    # The space first, so that all of one lie together; no role is the beginning of the other.
+    return bytes.fromhex(space.id) + blake2b(f"{role}\0{text}".encode(), digest_size=16).digest()

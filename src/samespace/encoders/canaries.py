@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,10 @@ TOLERANCE = 5e-3
 below it (bench/canaries.py), what another model, prompt, pooling or layer makes of the texts lies above."""
 
 
+_MAGIC = b"SSC1"
+_HEADER = struct.Struct("<4sIII")
+
+
 @dataclass(frozen=True, eq=False)
 class Canaries:
     """The vectors of canaries by role.
@@ -48,22 +52,22 @@ class Canaries:
     query: Matrix
 
     def to_bytes(self) -> bytes:
-        """As a file of numpy's."""
-        alike = self.query is self.document
-        buffer = io.BytesIO()
-        np.save(buffer, np.stack([self.document] if alike else [self.document, self.query]), allow_pickle=False)
-        return buffer.getvalue()
+        """A header (magic, roles, texts, dimension) and the numbers, little-endian float32, documents first."""
+        parts = [self.document] if self.query is self.document else [self.document, self.query]
+        header = _HEADER.pack(_MAGIC, len(parts), *self.document.shape)
+        return header + b"".join(part.astype("<f4").tobytes() for part in parts)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Canaries | None:
-        """Read what :meth:`to_bytes` wrote; None if it is anything else."""
-        try:
-            parts = np.load(io.BytesIO(content), allow_pickle=False)
-        except (ValueError, EOFError, OSError):
+        """Read what :meth:`to_bytes` wrote; None if it is anything else, or holds what is no vector."""
+        if len(content) < _HEADER.size:
             return None
-        if parts.ndim != 3 or len(parts) not in (1, 2) or parts.dtype != np.float32:
+        magic, roles, texts, dimension = _HEADER.unpack_from(content)
+        size = 4 * roles * texts * dimension
+        if magic != _MAGIC or roles not in (1, 2) or len(content) != _HEADER.size + size:
             return None
-        return cls(parts[0], parts[-1] if len(parts) == 2 else parts[0])
+        parts = np.frombuffer(content, "<f4", offset=_HEADER.size).astype(np.float32).reshape(roles, texts, dimension)
+        return cls(parts[0], parts[-1] if roles == 2 else parts[0]) if np.isfinite(parts).all() else None
 
 
 def distance(kept: Matrix, now: Matrix) -> float:

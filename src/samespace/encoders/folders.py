@@ -22,7 +22,11 @@ def folder_kind(path: Path) -> FolderKind:
         NotFound: nothing is there.
         InvalidInput: it is no model that is known; names the files that were looked for.
     """
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise InvalidInput(f"{str(path)[:100]!r} cannot be a path: {error.strerror}.") from None
+    if not is_there:
         raise NotFound(f"There is no model at {path}.")
     if path.is_file() or any((path / name).is_file() for name in _WORDS):
         return "words"

@@ -93,7 +93,10 @@ def parse(text: str) -> Name:
     body, mark, query = text.strip().partition("?")
     options = _options(query, text) if mark else {}
     if _is_path(body):
-        return Name(FOLDER, str(Path(body).expanduser().absolute()), None, options)
+        try:
+            return Name(FOLDER, str(Path(body).expanduser().absolute()), None, options)
+        except RuntimeError:
+            raise InvalidInput(f"{text!r} begins with a user that is not known here. Write the path out.") from None
     if not (match := _SCHEME.fullmatch(body)):
         return Name(CATALOGUE, body, None, options)
     scheme, target = match.groups()

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,11 +30,15 @@ def cache_folder(*parts: str) -> Path:
 def _root() -> Path:
     if chosen := os.environ.get("SAMESPACE_CACHE"):
         return Path(chosen)
+    try:
+        home = Path.home()
+    except RuntimeError:  # a process without a user, as in some containers
+        home = Path(tempfile.gettempdir())
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "samespace" / "Cache"
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "samespace" / "Cache"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "samespace"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "samespace"
+        return home / "Library" / "Caches" / "samespace"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "samespace"
 
 
 def digest_files(files: Iterable[Path], folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from samespace.errors import EncoderError, SpaceMismatch
 from samespace.space import Role, Space
 from samespace.vectors import Matrix, Receipts
 
-__all__ = ["CANARIES", "TOLERANCE", "Canaries", "adopt", "distance", "make", "proven", "require_same"]
+__all__ = ["CANARIES", "TOLERANCE", "Canaries", "adopt", "distance", "is_stale", "make", "proven", "require_same"]
 
 _DAY = 86_400.0
 
@@ -27,6 +28,9 @@ def make(encoder: Encoder) -> Canaries:
         EncoderError: it declares prompts or tasks by role, and both roles give the same vectors.
     """
     texts = encoder.canaries
+    if encoder.paid:  # which keeps what it makes as anybody's text, before it is proven
+        encoder = copy(encoder)
+        encoder.cache = None
 
     def encode(role: Role) -> Matrix:
         array, _ = encoder._encode([encoder._prompted(role, text, 0) for text in texts], role, lambda _done: None)
@@ -59,22 +63,33 @@ def proven(encoder: Encoder) -> Canaries:
     cache = encoder.cache
     kept = cache.canaries(encoder.space) if cache else {}
     checked, content = kept.get(encoder.setup, (0.0, b""))
-    fresh = encoder.space.digest is not None or time.time() - checked < _DAY
-    if content and fresh and (known := Canaries.from_bytes(content)):
+    if content and not is_stale(encoder.space, checked) and (known := Canaries.from_bytes(content)):
         return known
     now = make(encoder)
     for setup, (_, content) in kept.items():
         if before := Canaries.from_bytes(content):
-            require_same(before, now, f"use the encoder {encoder.name!r} by {encoder.setup}", f"as {setup} made them")
+            require_same(
+                encoder.space,
+                before,
+                now,
+                f"use the encoder {encoder.name!r} by {encoder.setup}",
+                f"as {setup} made them",
+            )
     if cache:
         cache.keep_canaries(encoder.space, encoder.setup, now.to_bytes())
     return now
 
 
-def require_same(kept: Canaries, now: Canaries, action: str, whose: str) -> float:
+def is_stale(space: Space, checked: float) -> bool:
+    """Whether a check at that time must be repeated, since no digest says what the weights are."""
+    return space.digest is None and not 0 <= time.time() - checked < _DAY
+
+
+def require_same(space: Space, kept: Canaries, now: Canaries, action: str, whose: str) -> float:
     """Raise unless two encoders made the same of the canaries.
 
     Args:
+        space: of both.
         kept: the canaries of the space.
         now: those of the encoder in question.
         action: what was about to happen, to end the sentence "Cannot …".
@@ -92,7 +107,8 @@ def require_same(kept: Canaries, now: Canaries, action: str, whose: str) -> floa
     raise SpaceMismatch(
         f"Cannot {action}: its vectors of fixed texts are not those of the space {whose}. The distance is "
         f"{document:.3g} for documents and {query:.3g} for queries, and one model stays below {TOLERANCE:g} on any "
-        "runtime. The model, its tokenizer, prompt, pooling or layer changed; go back to the one before, or encode "
+        "runtime. The model, its tokenizer, prompt, pooling or layer changed, or another is served under its name. Go "
+        f"back to the one before; or, if the change is meant, run 'samespace cache --forget {space.id}' and encode "
         "everything again into a new collection."
     )
 
@@ -120,7 +136,7 @@ def adopt(encoder: Encoder, space: Space, kept: Canaries | None, action: str) ->
         alike = (space.dimension, space.metric) == (encoder.space.dimension, encoder.space.metric)
         if kept is None or not len(kept.document) or not alike:
             raise
-        now = make(encoder)
+        now = encoder.prove()
         document, query = distance(kept.document, now.document), distance(kept.query, now.query)
         if max(document, query) > TOLERANCE:
             raise SpaceMismatch(
@@ -136,8 +152,15 @@ class Adopted(Encoder):
     def __init__(self, encoder: Encoder, space: Space) -> None:
         self.name, self.space, self.max_tokens = encoder.name, space, encoder.max_tokens
         self.cached, self.paid, self.window = encoder.cached, encoder.paid, encoder.window
-        self.setup, self.canaries = encoder.setup, encoder.canaries
+        self.canaries = encoder.canaries
         self._encoder = encoder
+
+    @property
+    def setup(self) -> str:  # type: ignore[override]
+        return self._encoder.setup
+
+    def prove(self) -> Canaries:
+        return self._encoder.prove()
 
     @property
     def distinguishes_roles(self) -> bool:
