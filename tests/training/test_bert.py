@@ -11,7 +11,8 @@ from tiny_model import TINY
 from samespace.encoders import encoder
 from samespace.errors import InvalidInput
 from samespace.training.bases import quiet
-from samespace.training.bert import _order, _rows, _Task, train_bert
+from samespace.training.bert import _order, _rows, train_bert
+from samespace.training.masking import Masking
 
 
 def states(folder):
@@ -80,7 +81,7 @@ def test_it_goes_on_from_a_model(corpus, tiny, tmp_path):
 def task(tiny):
     from transformers import AutoTokenizer
 
-    return _Task.of(AutoTokenizer.from_pretrained(tiny), True)
+    return Masking.of(AutoTokenizer.from_pretrained(tiny), True)
 
 
 def test_what_is_hidden(task, sentences):

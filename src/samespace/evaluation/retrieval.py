@@ -19,7 +19,7 @@ from samespace.evaluation.pairs import Pairs
 from samespace.space import Metric
 from samespace.vectors import Matrix, score, unit
 
-__all__ = ["Retrieval", "bootstrap", "evaluate_retrieval", "mrr", "ndcg", "recall_at", "retrieval_task"]
+__all__ = ["Retrieval", "bootstrap", "evaluate_retrieval", "mrr", "ndcg", "recall_at", "retrieval_task", "summary"]
 
 _SCORES_AT_ONCE = 1 << 23  # 32 MiB of float32
 _RESAMPLES = 1_000
@@ -108,7 +108,7 @@ class Retrieval:
     documents: Sequence[str]
     relevant: Sequence[Collection[int]]
 
-    def measure(self, queries: Matrix, documents: Matrix, metric: Metric = "cosine") -> dict[str, float]:
+    def gains(self, queries: Matrix, documents: Matrix, metric: Metric = "cosine") -> NDArray[np.float64]:
         """Search all documents exactly.
 
         Args:
@@ -117,8 +117,7 @@ class Retrieval:
             metric: that compares them.
 
         Returns:
-            ``ndcg@10`` with the ends of its 95 % interval under ``ndcg@10.low`` and ``ndcg@10.high``,
-            ``mrr@10``, ``recall@1`` and ``recall@10``: means over the queries.
+            float64 of shape (4, queries): nDCG@10, MRR@10, recall@1 and recall@10 of each query.
         """
         if metric == "cosine":
             queries, documents = unit(queries), unit(documents)
@@ -129,22 +128,32 @@ class Retrieval:
             right = np.zeros(scores.shape, bool)
             for row, numbers in enumerate(self.relevant[start:stop]):
                 right[row, list(numbers)] = True
-            parts.append(
-                np.stack(
-                    [ndcg(scores, right), mrr(scores, right), recall_at(scores, right, 1), recall_at(scores, right)]
-                )
-            )
-        each = np.concatenate(parts, axis=1)
-        low, high = bootstrap(each[0])
-        gain, place, first, found = map(float, each.mean(axis=1))
-        return {
-            "ndcg@10": gain,
-            "ndcg@10.low": low,
-            "ndcg@10.high": high,
-            "mrr@10": place,
-            "recall@1": first,
-            "recall@10": found,
-        }
+            figures = ndcg(scores, right), mrr(scores, right), recall_at(scores, right, 1), recall_at(scores, right)
+            parts.append(np.stack(figures))
+        return np.concatenate(parts, axis=1)
+
+    def measure(self, queries: Matrix, documents: Matrix, metric: Metric = "cosine") -> dict[str, float]:
+        """The means of :meth:`gains`, whose arguments these are.
+
+        Returns:
+            ``ndcg@10`` with the ends of its 95 % interval under ``ndcg@10.low`` and ``ndcg@10.high``,
+            ``mrr@10``, ``recall@1`` and ``recall@10``.
+        """
+        return summary(self.gains(queries, documents, metric))
+
+
+def summary(gains: NDArray[np.float64]) -> dict[str, float]:
+    """The figures of :meth:`Retrieval.measure` out of those of each query."""
+    low, high = bootstrap(gains[0])
+    gain, place, first, found = map(float, gains.mean(axis=1))
+    return {
+        "ndcg@10": gain,
+        "ndcg@10.low": low,
+        "ndcg@10.high": high,
+        "mrr@10": place,
+        "recall@1": first,
+        "recall@10": found,
+    }
 
 
 def retrieval_task(pairs: Pairs, distractors: Iterable[str] = ()) -> Retrieval:

@@ -15,6 +15,7 @@ import numpy as np
 from samespace.encoders.catalogue import model as catalogue_row
 from samespace.encoders.names import CATALOGUE, FOLDER, HUB, parse
 from samespace.encoders.places import digest_files
+from samespace.encoders.pretrained.hub import fetch
 from samespace.errors import InvalidInput, NotFound
 from samespace.space import Role
 from samespace.training.minilm import write_minilm
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Base", "embed", "open_base", "prompt_of", "quiet", "write_model"]
 
-_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "README.md")  # of a hub's repository
 _WEIGHTS = ("*.safetensors", "*.json", "*.txt", "*.model")
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # as sentence-transformers looks for them
 
@@ -82,12 +82,13 @@ def open_base(name: str) -> Iterator[Base]:
     Raises:
         NotFound: there is no such model.
         InvalidInput: a model that cannot be trained.
+        StorageError: the hub cannot be reached, and its cache does not have the model.
     """
     parsed = parse(name)
     if parsed.options:
         raise InvalidInput(f"A model to train from has no options; got {name!r}.")
     if parsed.scheme == HUB:
-        folder = _from_hub(parsed.target, parsed.revision)
+        folder, _ = fetch(parsed.target, parsed.revision)
     elif parsed.scheme == FOLDER:
         folder = Path(parsed.target)
         if not folder.is_dir():
@@ -109,16 +110,6 @@ def open_base(name: str) -> Iterator[Base]:
             "so they are not; save the model with safetensors."
         )
     yield Base(name, folder, digest_files(files, folder), _licence(folder))
-
-
-def _from_hub(target: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        return Path(snapshot_download(target, revision=revision, allow_patterns=list(_FILES)))
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        raise NotFound(f"Cannot get 'hf:{target}' from the hub: {error}") from error
 
 
 def _licence(folder: Path) -> str | None:

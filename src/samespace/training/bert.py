@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +16,9 @@ from numpy.typing import NDArray
 
 from samespace.errors import InvalidInput
 from samespace.training.bases import open_base, quiet
-from samespace.training.corpus import Blocks, pack, split_lines
+from samespace.training.corpus import split_lines
 from samespace.training.loop import Plan, count, fit, rate, require_torch, share, torch_threads
+from samespace.training.masking import Masking
 from samespace.training.run import Checkpoint, Progress, Report, describe_file, disk, finish, stage, write_file
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ __all__ = ["train_bert"]
 
 _FEWEST = 20  # different texts
 _MOST_HELD_OUT = 256  # blocks
-_MASKED, _AS_MASK, _AS_OTHER = 0.15, 0.8, 0.1
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _LEARNING_RATE, _GOING_ON = 1e-3, 1e-4  # small models stand, and need, a higher one than BERT's 1e-4
 
@@ -141,7 +139,7 @@ def train_bert(
             words = None
             model, tokenizer = _opened(base.folder, base.name, max_tokens, seed)
         tell("reading the corpus")
-        task = _Task.of(tokenizer, whole_words)
+        task = Masking.of(tokenizer, whole_words)
         blocks, held_blocks = (task.blocks(texts, max_tokens) for texts in (train, held))
         if not len(blocks) or (held_out and not len(held_blocks)):
             raise InvalidInput(
@@ -252,6 +250,8 @@ def _new(
         max_position_embeddings=max_tokens,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
+        # BERT's .02 belongs to its width of 768; at this one it is as large where it counts, in sums over inputs.
+        initializer_range=0.02 * (768 / hidden) ** 0.5,
         pad_token_id=numbers["[PAD]"],
     )
     return BertForMaskedLM(config), BertTokenizer(vocab=numbers, do_lower_case=True, model_max_length=max_tokens)
@@ -276,94 +276,6 @@ def _opened(folder: Path, name: str, max_tokens: int, seed: int) -> tuple[PreTra
     if max_tokens > most:
         raise InvalidInput(f"{name} reads at most {most} tokens, got max_tokens={max_tokens}.")
     return model, tokenizer
-
-
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """Masking and guessing, for one tokenizer.
-
-    Attributes:
-        tokenizer: of the library ``tokenizers``; truncates and pads nothing.
-        begin: the token that begins a block.
-        end: the token that ends one.
-        mask: the token that hides another.
-        special: which tokens are never hidden, bools by number.
-        inside: which tokens go on with the word of the token before, bools by number; none where words are not
-            masked whole.
-    """
-
-    tokenizer: Any
-    begin: int
-    end: int
-    mask: int
-    special: NDArray[np.bool_]
-    inside: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, tokenizer: Any, whole_words: bool) -> _Task:
-        from tokenizers import Tokenizer
-
-        plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        plain.no_truncation()
-        plain.no_padding()
-        special, inside = np.zeros((2, len(tokenizer)), bool)
-        special[tokenizer.all_special_ids] = True
-        for word, number in tokenizer.get_vocab().items():
-            inside[number] = whole_words and word.startswith("##")
-        return cls(plain, tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id, special, inside)
-
-    def blocks(self, texts: Sequence[str], width: int) -> Blocks:
-        return pack(self.tokenizer, texts, width, self.begin, self.end)
-
-    def masked(self, blocks: Blocks, generator: np.random.Generator) -> tuple[Blocks, NDArray[np.bool_], Blocks]:
-        """Hide tokens.
-
-        Returns:
-            The blocks as the model sees them; where it must guess, bools of their shape; the blocks as they are.
-        """
-        # One draw for each word, which is that of its first token.
-        words = np.cumsum(~self.inside[blocks], axis=1) - 1
-        draws = np.take_along_axis(generator.random(blocks.shape), np.maximum(words, 0), axis=1)
-        chosen = (draws < _MASKED) & ~self.special[blocks]
-        if not chosen.any():  # a tiny batch; the loss of no token is not a number
-            chosen[0, np.flatnonzero(~self.special[blocks[0]])[:1]] = True
-        how = generator.random(blocks.shape)
-        others = generator.integers(len(self.special), size=blocks.shape, dtype=np.int32)
-        shown = np.where(chosen & (how < _AS_MASK), np.int32(self.mask), blocks)
-        shown = np.where(chosen & (how >= _AS_MASK) & (how < _AS_MASK + _AS_OTHER), others, shown)
-        return shown, chosen, blocks
-
-    def loss(self, model: Any, shown: Blocks, chosen: NDArray[np.bool_], blocks: Blocks) -> tuple[Tensor, Tensor]:
-        """The mean cross-entropy of the hidden tokens, and which of them were guessed."""
-        import torch
-
-        ids = torch.from_numpy(shown.astype(np.int64)).to(model.device)
-        where = torch.from_numpy(chosen).to(model.device)
-        wanted = torch.from_numpy(blocks[chosen].astype(np.int64)).to(model.device)
-        head = getattr(model, "cls", None) or getattr(model, "lm_head", None)
-        if head is None:
-            logits = model(input_ids=ids).logits[where]
-        else:  # the head is a large part of a small model, and most tokens need no guess
-            logits = head(model.base_model(input_ids=ids).last_hidden_state[where])
-        return torch.nn.functional.cross_entropy(logits, wanted), logits.argmax(-1) == wanted
-
-    def measure(self, model: Any, blocks: Blocks, batch: int, seed: int) -> dict[str, float]:
-        """Loss, perplexity and accuracy on blocks; what is hidden follows from ``seed`` alone."""
-        import torch
-
-        if not len(blocks):
-            return {}
-        generator = np.random.default_rng((seed, 2))
-        losses, hits, total = 0.0, 0, 0
-        model.eval()
-        with torch.inference_mode():
-            for start in range(0, len(blocks), batch):
-                loss, right = self.loss(model, *self.masked(blocks[start : start + batch], generator))
-                losses += loss.item() * len(right)
-                hits += int(right.sum())
-                total += len(right)
-        mean = losses / total
-        return {"masked loss": mean, "perplexity": math.exp(min(mean, 700.0)), "masked accuracy": hits / total}
 
 
 def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, into: Path, max_tokens: int) -> None:

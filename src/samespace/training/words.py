@@ -34,7 +34,8 @@ __all__ = ["Algorithm", "train_words"]
 
 Algorithm = Literal["skip-gram", "cbow"]
 
-_ALPHA = {"skip-gram": 0.025, "cbow": 0.05}  # of word2vec's own tool
+# Twice what gensim begins with, for skip-gram: with a quarter of 100 MB of English, WordSim-353 .56 against .48.
+_ALPHA = 0.05
 _LAST_ALPHA = 1e-4  # of the first
 _SHORTEST, _LONGEST, _BUCKETS = 3, 6, 1 << 18
 _ROWS_AT_ONCE = 1 << 14
@@ -77,7 +78,7 @@ def train_words(
         epochs: how often the corpus is read.
         negative: words drawn at random that each word is told from.
         sample: frequent words are left out at random, the more the smaller this is; 0 leaves none out.
-        learning_rate: at the beginning; None: .025, for CBOW .05.
+        learning_rate: at the beginning; None: .05.
         text: the column of tables that holds the texts.
         seed: of everything random.
         threads: that train; None: all cores.
@@ -109,7 +110,7 @@ def train_words(
     tell("reading")
     settings: dict[str, Any] = {
         "corpus": describe(paths), "algorithm": algorithm, "subwords": subwords, **whole, "sample": sample,
-        "learning_rate": learning_rate or _ALPHA[algorithm], "seed": seed,
+        "learning_rate": learning_rate or _ALPHA, "seed": seed,
     }  # fmt: skip
     checkpoint = Checkpoint(into, settings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -164,7 +165,7 @@ def _header(path: Path) -> tuple[Mapping[str, Any], int]:
                 raise StorageError(f"{path} is no safetensors file, or torn: its header does not fit it. {again}")
             header = json.loads(stream.read(length))
         header.pop("__metadata__", None)
-        ends = [entry["data_offsets"][1] for entry in header.values()]
+        ends = [_end(name, entry) for name, entry in header.items()]
     except OSError as error:
         if isinstance(error, StorageError):
             raise
@@ -174,3 +175,18 @@ def _header(path: Path) -> tuple[Mapping[str, Any], int]:
     if not header or 8 + length + max(ends) != size:
         raise StorageError(f"{path} is torn: {size:,} bytes are not what its header says. {again}")
     return header, 8 + length
+
+
+def _end(name: str, entry: dict[str, Any]) -> int:
+    """Where the data of a tensor end.
+
+    Raises:
+        ValueError, KeyError, TypeError: its entry is none, or its type and shape are not those of its bytes.
+    """
+    begin, end = entry["data_offsets"]
+    shape, dtype = entry["shape"], entry["dtype"]
+    if not all(type(number) is int and number >= 0 for number in (begin, end, *shape)) or begin > end:
+        raise ValueError(f"the tensor {name!r} has the shape {shape} and the place {begin} to {end}")
+    if dtype in _DTYPES and math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize != end - begin:
+        raise ValueError(f"the tensor {name!r} has {end - begin:,} bytes, which are not {dtype} of shape {shape}")
+    return int(end)

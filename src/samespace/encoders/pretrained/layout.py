@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -114,7 +116,7 @@ def read_layout(files: Files, model: str, *, trusted: bool, dimension: int | Non
         InvalidInput: something in it cannot be used, or is not safe to use.
         StorageError: weights are torn or cannot be read.
     """
-    by_role, tasks = pipelines(files)
+    by_role, tasks, idle = pipelines(files)
     if model in _INSTRUCTORS:
         by_role = {role: tuple(map(_without_prompt, modules)) for role, modules in by_role.items()}
     settings = files.json("config_sentence_transformers.json")
@@ -122,10 +124,15 @@ def read_layout(files: Files, model: str, *, trusted: bool, dimension: int | Non
     if kind != "SentenceTransformer":
         raise InvalidInput(f"The model in {files.root} is a {kind}, which does not make one vector of a text.")
     modules = {module: None for role in _ROLES for module in by_role[role]}
+    for module in idle:
+        if isinstance(module, Transformer | Static | Dense | Other):
+            files.weights(module.folder)  # sentence-transformers loads them too, so they must be safe
     if not trusted:
-        _refuse_code(files, model, modules)
+        _refuse_code(files, model, (*modules, *idle))
     graph = next((files.path(name) for name in _GRAPHS if files.has(name)), None)
-    moving = sorted({path for module in modules for path in _moving(files, module, graph)})
+    moving = {path for module in modules for path in _moving(files, module, graph)}
+    if trusted:
+        moving |= {path for path in files.root.rglob("*.py") if path.is_file()}
     return Layout(
         files,
         {"document": by_role["document"], "query": by_role["query"]},
@@ -134,7 +141,7 @@ def read_layout(files: Files, model: str, *, trusted: bool, dimension: int | Non
         _metric(files, settings),
         dimension or _truncation(files, settings),
         graph,
-        digest_files(moving, files.root),
+        _digest(digest_files(moving, files.root), by_role),
     )
 
 
@@ -157,11 +164,25 @@ def own_name(files: Files) -> str:
     return files.root.resolve().name
 
 
+def _digest(content: str, by_role: Mapping[Role, tuple[Module, ...]]) -> str:
+    """Digest of the files, and of what is done with them where the files and the Space do not tell.
+
+    They tell it of one vector from a text by a transformer or a table, with Normalize at the end or not.
+    """
+    names = [type(module).__name__ for module in by_role["document"]]
+    usual = (["Transformer", "Pooling"], ["Static"])
+    if by_role["document"] == by_role["query"] and (names[:-1] if names[-1] == "Normalize" else names) in usual:
+        return content
+    order = {role: [[type(module).__name__, asdict(module)] for module in by_role[role]] for role in _ROLES}
+    whole = json.dumps([content, order], sort_keys=True)
+    return f"sha256:{hashlib.sha256(whole.encode()).hexdigest()}"
+
+
 def _without_prompt(module: Module) -> Module:
     return Pooling(module.modes, include_prompt=False) if isinstance(module, Pooling) else module
 
 
-def _refuse_code(files: Files, model: str, modules: Mapping[Module, None]) -> None:
+def _refuse_code(files: Files, model: str, modules: Sequence[Module]) -> None:
     own = [f"the module {m.kind}" for m in modules if isinstance(m, Other) and m.own]
     for module in modules:
         if isinstance(module, Transformer) and not _is_known(files.json(module.folder, "config.json")):

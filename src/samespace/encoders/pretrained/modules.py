@@ -40,6 +40,7 @@ _LEGACY = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 _SIZES = ("hidden_size", "d_model", "dim", "n_embd", "embed_dim")  # one thing by the names of many papers
+_ROLES: tuple[Role, ...] = ("document", "query")
 _ENDLESS = 10**9  # tokens; what tokenizers say that have no limit is more
 
 
@@ -106,17 +107,22 @@ class Other:
 Module = Transformer | Static | Pooling | Dense | Normalize | Other
 
 
-def pipelines(files: Files) -> tuple[dict[Role, tuple[Module, ...]], dict[Role, str]]:
-    """The modules that a text goes through by its role, and the names of the routes where these differ.
+def pipelines(files: Files) -> tuple[dict[Role, tuple[Module, ...]], dict[Role, str], tuple[Module, ...]]:
+    """Read the modules of a model.
+
+    Returns:
+        Those that a text goes through by its role, the names of the routes where these differ, and the modules that
+        no text goes through and sentence-transformers loads all the same.
 
     Raises:
         InvalidInput: a file of the configuration is missing, malformed or contradictory.
     """
     if not files.has("modules.json"):
         bare = _bare(files)
-        return {"document": bare, "query": bare}, {}
+        return {"document": bare, "query": bare}, {}, ()
     by_role: dict[Role, list[Module]] = {"document": [], "query": []}
     tasks: dict[Role, str] = {}
+    loaded: list[Module] = []
     for entry in files.json_list("modules.json"):
         kind, folder = entry.get("type"), entry.get("path")
         if not isinstance(kind, str) or not isinstance(folder, str):
@@ -125,8 +131,10 @@ def pipelines(files: Files) -> tuple[dict[Role, tuple[Module, ...]], dict[Role, 
         if _is(kind, "Router", "Asym"):
             if tasks:
                 raise InvalidInput(f"{files.path('modules.json')} has two routers; one at the beginning is expected.")
-            for role, route, parts in _routes(files, folder):
-                by_role[role] += parts
+            parts, routes = _router(files, folder)
+            loaded += [module for part in parts.values() for module in part]
+            for role, (route, names) in routes.items():
+                by_role[role] += [module for name in names for module in parts[name]]
                 tasks[role] = route
             continue
         made = _module(files, kind, folder)
@@ -134,7 +142,9 @@ def pipelines(files: Files) -> tuple[dict[Role, tuple[Module, ...]], dict[Role, 
             modules += made
     if not by_role["document"] or not by_role["query"]:
         raise InvalidInput(f"{files.path('modules.json')} names no modules. Get the model again.")
-    return {role: tuple(modules) for role, modules in by_role.items()}, tasks
+    used = {module for modules in by_role.values() for module in modules}
+    idle = tuple(module for module in dict.fromkeys(loaded) if module not in used)
+    return {role: tuple(modules) for role, modules in by_role.items()}, tasks, idle
 
 
 def _is(kind: str, *names: str) -> bool:
@@ -156,18 +166,27 @@ def _module(files: Files, kind: str, folder: str) -> list[Module]:
         return [_dense(files, folder, config, kind)]
     if _is(kind, "Dropout"):
         return []
+    if _is(kind, "Router", "Asym"):
+        raise InvalidInput(f"{files.path(folder)} is a router within a router, which is not supported.")
     return [Other(kind.rpartition(".")[2], folder, own=not kind.startswith("sentence_transformers."))]
 
 
-def _routes(files: Files, folder: str) -> Iterator[tuple[Role, str, list[Module]]]:
-    """The route of each role, by the rules of sentence-transformers' Router, for texts."""
+def _router(files: Files, folder: str) -> tuple[dict[str, list[Module]], dict[Role, tuple[str, list[str]]]]:
+    """What a Router holds, by name, and the route of each role, by the rules of sentence-transformers for texts.
+
+    All that it holds is read, since all of it is loaded, also what no route leads to.
+    """
     config = files.json(folder, "router_config.json") or files.json(folder, "config.json")
     where = files.path(folder, "router_config.json")
     try:
         types, structure, parameters = config["types"], dict(config["structure"]), dict(config["parameters"])
         given = {ast.literal_eval(key): route for key, route in (parameters.get("route_mappings") or {}).items()}
-        parts = {name: (kind, f"{folder}/{name}" if folder else name) for name, kind in types.items()}
-        for role in ("document", "query"):
+        places = {name: f"{folder}/{name}" if folder else name for name in types}
+        for place in places.values():
+            files.path(place)
+        parts = {name: _module(files, kind, places[name]) for name, kind in types.items()}
+        routes: dict[Role, tuple[str, list[str]]] = {}
+        for role in _ROLES:
             keys: list[Any] = [(role, "text"), (role, None), (None, "text"), (None, None)]
             named = (given[key] for key in keys if key in given)
             route = next(named, role if role in structure else "text" if "text" in structure else None)
@@ -176,10 +195,11 @@ def _routes(files: Files, folder: str) -> Iterator[tuple[Role, str, list[Module]
                     f"{where} has no route for a {role}; its routes are {', '.join(map(repr, structure))}. "
                     "A model for search has the routes 'query' and 'document'."
                 )
-            for _, path in (parts[name] for name in structure[route]):
-                files.path(path)
-            made = [module for name in structure[route] for module in _module(files, *parts[name])]
-            yield role, str(route), made
+            names = [str(name) for name in structure[route]]
+            if unknown := set(names) - set(parts):
+                raise KeyError(min(unknown))
+            routes[role] = str(route), names
+        return parts, routes
     except (KeyError, TypeError, ValueError, AttributeError, SyntaxError) as error:
         if isinstance(error, InvalidInput):
             raise
@@ -213,7 +233,11 @@ def _transformer(files: Files, folder: str) -> Transformer:
     config = files.json(folder, "config.json")
     if not config:
         raise InvalidInput(f"{files.path(folder)} has no config.json, so nobody knows what its weights mean.")
-    own = next((found for name in _CONFIGURATIONS if (found := files.json(folder, name))), {})
+    name = next((name for name in _CONFIGURATIONS if files.has(folder, name)), _CONFIGURATIONS[0])
+    own = files.json(folder, name)
+    for key in ("modality_config", "processor_kwargs", "tokenizer_args"):
+        if not isinstance(own.get(key) or {}, dict):
+            raise InvalidInput(f"{files.path(folder, name)}: {key!r} must be an object, got {own[key]!r}.")
     if "message" in (own.get("modality_config") or {}):
         raise InvalidInput(
             f"The model in {files.root} formats texts as messages of a chat, by a template, which is not supported. "
@@ -235,12 +259,17 @@ def _limit(files: Files, folder: str, config: dict[str, Any], own: dict[str, Any
     options = own.get("processor_kwargs") or own.get("tokenizer_args") or {}
     limit = options.get("model_max_length", own.get("max_seq_length"))
     if limit is None:
-        limit = files.json(folder, "tokenizer_config.json").get("model_max_length", _ENDLESS)
+        limit = files.json(folder, "tokenizer_config.json").get("model_max_length")
+        limit = _ENDLESS if limit is None else limit  # as transformers reads null
         positions = config.get("max_position_embeddings", config.get("n_positions"))
-        if isinstance(positions, int) and positions > 0 and config.get("model_type") != "t5":
+        bound = isinstance(positions, int) and positions > 0 and config.get("model_type") != "t5"
+        if bound and isinstance(limit, int | float):
             limit = min(limit, positions)
     if isinstance(limit, bool) or not isinstance(limit, int | float) or limit < 1:
-        raise InvalidInput(f"The model in {files.root} reads at most {limit!r} tokens; a positive number is expected.")
+        raise InvalidInput(
+            f"The model in {files.path(folder)} reads at most {limit!r} tokens; a positive number is expected as "
+            "'max_seq_length' in sentence_bert_config.json, or else 'model_max_length' in tokenizer_config.json."
+        )
     return int(limit) if limit < _ENDLESS else None
 
 

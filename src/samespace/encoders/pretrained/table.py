@@ -45,10 +45,15 @@ class TableRole:
         if table is None:
             # As model2vec keeps them: the row and the weight of each token beside the table.
             table = tensors["embeddings"]
-            table = table[tensors["mapping"]] if "mapping" in tensors else table
-            if (weights := tensors.get("weights")) is not None:
-                table = (table.astype(np.float32) * weights[:, None].astype(np.float32)).astype(table.dtype)
+            try:
+                table = table[tensors["mapping"]] if "mapping" in tensors else table
+                if (weights := tensors.get("weights")) is not None:
+                    table = (table.astype(np.float32) * weights[:, None].astype(np.float32)).astype(table.dtype)
+            except (IndexError, ValueError) as error:
+                where = layout.files.path(folder)
+                raise InvalidInput(f"The tensors in {where} do not fit together: {error}. Get them again.") from error
         self._table = np.ascontiguousarray(table, np.float32)
+        self._folder = layout.files.path(folder)
         settings = layout.files.json(folder, "tokenizer.json")
         limit = (settings.get("truncation") or {}).get("max_length")
         text = layout.files.path(folder, "tokenizer.json").read_text(encoding="utf-8")
@@ -67,7 +72,13 @@ class TableRole:
         array = np.zeros((len(texts), self._table.shape[1]), np.float32)
         for row, each in enumerate(ids):
             if each:
-                array[row] = self._table[each].mean(axis=0, dtype=np.float32)
+                try:
+                    array[row] = self._table[each].mean(axis=0, dtype=np.float32)
+                except IndexError as error:
+                    raise InvalidInput(
+                        f"The tokenizer.json in {self._folder} has the token id {max(each)}, but its table has only "
+                        f"{len(self._table):,} rows. They are not of one model; get both again."
+                    ) from error
             progress(1)
         array = self._head(array)
         array[[row for row, each in enumerate(ids) if tuple(each) in self._empty]] = 0
