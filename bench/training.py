@@ -39,7 +39,7 @@ PICTURE = machine.RESULTS / "training.png"
 GCIDE = Path("/usr/share/dictd/gcide.dict.dz")
 WORDNET = Path("/usr/share/wordnet")
 SEED = 20_261_123
-PACKAGES = ("numpy", "torch", "transformers", "sentence-transformers", "tokenizers", "model2vec")
+PACKAGES = ("numpy", "torch", "transformers", "sentence-transformers", "tokenizers")
 
 BERT = {
     "layers": 2,
