@@ -196,7 +196,7 @@ def write_curve(folder: Path, report: Report) -> None:
 
 
 _PACKAGES = ("samespace", "numpy", "torch", "transformers", "sentence-transformers", "tokenizers", "peft")
-_PACKAGES_OF = {"words": ("samespace", "numpy", "gensim"), "static": _PACKAGES}
+_PACKAGES_OF = {"words": ("samespace", "numpy", "gensim")}
 
 
 def write_card(folder: Path, report: Report) -> None:

@@ -117,11 +117,34 @@ def test_giving_up_says_what_was_tried(opened, server):
     with pytest.raises(
         ProviderError,
         match=r"request to openai:text-embedding-3-small\?.* failed after 6 attempts in \d+\.\d s; the last: HTTP 500: "
-        r"trouble 500, your key is \*\*\*\. Of the 40 texts at hand 0 were encoded and are kept: run it again",
+        r"trouble 500, your key is \*\*\*\. Of the 40 texts at hand 0 were encoded\.$",
     ):
         opened("openai:text-embedding-3-small").encode_documents(TEXTS)
     assert server.numbers == 6
     assert issubclass(ProviderError, EncoderError)
+
+
+def test_another_model_behind_the_url_is_told_by_the_next_process(opened, server):
+    name = "openai:text-embedding-3-small?dimension=64"
+    opened(name).encode_documents(TEXTS[:3])
+    opened(name).encode_documents(TEXTS[3:6])  # the same model still
+    server.trouble = lambda _number: "other model"
+    made = opened(name)
+    with pytest.raises(
+        ProviderError, match=r"not the one whose vectors are kept.* distance of [\d.]+.*--forget-canaries"
+    ):
+        made.encode_documents(TEXTS[6:9])
+    assert not made.cache.find(made.space, "document", TEXTS[6:9]).there.any()
+    opened(name, cache=False).encode_documents(TEXTS[6:9])  # nothing to compare with
+
+
+def test_what_cannot_be_kept_is_said(opened, server, monkeypatch, caplog):
+    made = opened("openai:text-embedding-3-small?dimension=64&batch=8&concurrency=1")
+    monkeypatch.setattr(type(made.cache), "keep", lambda *_a, **_k: False)
+    server.trouble = lambda number: "500" if number >= 2 else None
+    with pytest.raises(ProviderError, match="16 were encoded and 0 of them are kept"):
+        made.encode_documents(TEXTS)
+    assert caplog.text.count("could not be kept") == 1
 
 
 def test_no_connection_is_told_with_its_url(opened, server):

@@ -15,10 +15,10 @@ from samespace.encoders.providers.failures import Failure
 from samespace.space import Role
 from samespace.vectors import Matrix, unit
 
-__all__ = ["Expected", "Question", "Witnesses", "witnesses"]
+__all__ = ["WITNESSES", "Expected", "Question", "Witnesses", "witnesses"]
 
 # They are short, since they are paid for in every request.
-_FIRST, _SECOND = "a canary in a coal mine", "Seven plus five makes twelve."
+WITNESSES = _FIRST, _SECOND = "a canary in a coal mine", "Seven plus five makes twelve."
 _chance = random.Random()  # noqa: S311  no secret; its own, so that a user's seed stays theirs
 _BETWEEN = 64  # texts of a request for one more witness among them
 _ALIKE = 1e-6  # of the squared lengths: two texts that are as near as that got one vector
@@ -66,11 +66,25 @@ class Witnesses:
     def __init__(self) -> None:
         self._lock = Lock()
         self._known: dict[Role, Matrix] = {}
+        self._recalled: set[Role] = set()
         self._model: str | None = None
 
     def known(self, role: Role) -> bool:
         """The vectors of this role's witnesses are known."""
         return role in self._known
+
+    def settled(self, role: Role) -> bool:
+        """They are known, and an answer of this process agreed."""
+        return role in self._known and role not in self._recalled
+
+    def vectors(self, role: Role) -> Matrix:
+        """Of the two texts, float32 of shape (2, dimension)."""
+        return self._known[role]
+
+    def recall(self, role: Role, vectors: Matrix) -> None:
+        """Take these, which an earlier process kept, for known: the model may have been exchanged since."""
+        self._recalled.add(role)
+        self._known[role] = vectors
 
     def ask(self, texts: Sequence[str], role: Role) -> Question:
         """Put witnesses among the texts of a request."""
@@ -128,6 +142,13 @@ class Witnesses:
             distance(known, np.stack([array[row], known[1]]) if each == 0 else np.stack([known[0], array[row]]))
             for row, each in zip(rows, which, strict=True)
         )
+        if not moved <= TOLERANCE and role in self._recalled:
+            raise _wrong(
+                "the model there is not the one whose vectors are kept, or the order of its vectors is wrong: a text "
+                f"whose vector is kept came back at a distance of {moved:.3g}, and the same model stays below "
+                f"{TOLERANCE:g}. If another model is meant, run `samespace cache --clear --forget-canaries` and "
+                "make a new collection"
+            )
         if not moved <= TOLERANCE:
             raise _wrong(
                 "the order of the vectors is not that of the texts, or another model answered: a text whose vector "
@@ -135,6 +156,7 @@ class Witnesses:
             )
         if question.learning:
             self._known[role] = known
+        self._recalled.discard(role)
 
     def _same_model(self, model: str | None) -> None:
         if not isinstance(model, str) or not model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock
@@ -10,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samespace.encoders.base import Encoder, Progress
-from samespace.encoders.providers.checking import Expected, Witnesses
+from samespace.encoders.providers.checking import WITNESSES, Expected, Witnesses
 from samespace.encoders.providers.failures import Failure, Stopped
 from samespace.encoders.providers.metering import Estimate, Gauge, Meter, Spent
 from samespace.encoders.providers.sending import Calm, GaveUp, Patience, insist, side_by_side
 from samespace.encoders.providers.wires import Wire
-from samespace.errors import InvalidInput, ProviderError
+from samespace.errors import CostExceeded, InvalidInput, ProviderError
 from samespace.space import Role, Space
 from samespace.vectors import Matrix, Receipts
 
@@ -23,6 +24,7 @@ __all__ = ["Limits", "ProviderEncoder"]
 
 _LEAST = 16  # texts of a request that are worth a round trip, where a window is split for requests side by side
 _MARGIN = 1.25  # of a request's tokens, which are only estimated
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class ProviderEncoder(Encoder):
         self._learning = Lock()
         self._gauge = Gauge()
         self._calm = Calm()
+        self._lossy = False
 
     @property
     def spent(self) -> Spent:
@@ -105,10 +108,18 @@ class ProviderEncoder(Encoder):
         array = np.zeros((len(texts), self.space.dimension), np.float32)
         receipts = Receipts(np.zeros(len(texts), np.int32), np.zeros(len(texts), np.int32))
 
+        kept: list[int] = []
+
         def work(batch: list[str], stop: Event) -> int:
-            vectors, noted = self._request(batch, role, stop)
-            # Before the next request is begun: whatever happens then, this one is not paid again.
-            self._keep(batch, role, vectors, noted)
+            vectors, noted, whole = self._request(batch, role, stop)
+            # Before the next request is begun: whatever happens then, this one is not paid again. But for the texts
+            # that were cut: a server with another limit would get their vectors for the whole texts.
+            rest = np.flatnonzero(whole).tolist()
+            if self._keep([batch[place] for place in rest], role, vectors[rest], noted[rest]):
+                kept.append(sum(len(rows[batch[place]]) for place in rest))
+            elif self.cache is not None and not self._lossy:
+                self._lossy = True
+                _log.warning("Vectors of %s that were paid for could not be kept.", self.name)
             for place, text in enumerate(batch):
                 array[rows[text]] = vectors[place]
                 receipts.seen[rows[text]], receipts.total[rows[text]] = noted.seen[place], noted.total[place]
@@ -118,12 +129,25 @@ class ProviderEncoder(Encoder):
             side_by_side(self._batches(list(rows)), work, self._limits.concurrency, progress, self.patience.grace)
         except GaveUp as error:
             story = error.story
+        except CostExceeded as error:
+            lost = self.cache is None or self._lossy
+            how = "not kept, since there is no cache that can be written" if lost else "kept"
+            raise CostExceeded(
+                f"{error} What was paid for is {how}: raise max_cost and run it again to go on."
+            ) from None
         else:
             return array, receipts
         done = int(array.any(axis=1).sum())
-        kept = "are kept: run it again to go on" if self.cache is not None else "are lost, since there is no cache"
+        if not done:
+            tail = ""
+        elif self.cache is None:
+            tail = " and are lost, since there is no cache"
+        elif sum(kept) >= done:
+            tail = " and are kept: run it again to go on"
+        else:
+            tail = f" and {sum(kept):,} of them are kept: run it again to go on"
         raise ProviderError(
-            f"A request to {self.name} {story}. Of the {len(texts):,} texts at hand {done:,} were encoded and {kept}."
+            f"A request to {self.name} {story}. Of the {len(texts):,} texts at hand {done:,} were encoded{tail}."
         ) from None
 
     def _batches(self, texts: list[str]) -> list[list[str]]:
@@ -142,13 +166,18 @@ class ProviderEncoder(Encoder):
             tokens += size
         return batches
 
-    def _request(self, texts: list[str], role: Role, stop: Event) -> tuple[Matrix, Receipts]:
-        """Encode the texts of one request, cut or split if the provider finds them too long."""
-        if not self._witnesses.known(role):
+    def _request(self, texts: list[str], role: Role, stop: Event) -> tuple[Matrix, Receipts, NDArray[np.bool_]]:
+        """Encode the texts of one request, cut or split if the provider finds them too long.
+
+        Returns:
+            Vectors, receipts, and for each text whether it was sent whole.
+        """
+        if not self._witnesses.settled(role):
             with self._learning:  # the first of a role goes alone, and teaches what the others are compared with
                 if stop.is_set():
                     raise Stopped
-                if not self._witnesses.known(role):
+                if not self._witnesses.settled(role):
+                    self._recall(role)
                     try:
                         return self._fitted(texts, role, stop)
                     except BaseException:
@@ -156,7 +185,13 @@ class ProviderEncoder(Encoder):
                         raise
         return self._fitted(texts, role, stop)
 
-    def _fitted(self, texts: list[str], role: Role, stop: Event) -> tuple[Matrix, Receipts]:
+    def _recall(self, role: Role) -> None:
+        if self.cache is not None and not self._witnesses.known(role):
+            found = self.cache.find(self.space, role, WITNESSES)
+            if found.there.all():
+                self._witnesses.recall(role, found.array)
+
+    def _fitted(self, texts: list[str], role: Role, stop: Event) -> tuple[Matrix, Receipts, NDArray[np.bool_]]:
         total = self._count(texts)
         limit = self.max_tokens
         shown, share = texts, 1.3
@@ -173,18 +208,23 @@ class ProviderEncoder(Encoder):
             if len(shown) > 1 and self._limits.tokens is not None and size > self._limits.tokens:
                 half = len(texts) // 2
                 parts = [self._fitted(part, role, stop) for part in (texts[:half], texts[half:])]
-                return np.concatenate([vectors for vectors, _ in parts]), Receipts(
-                    np.concatenate([noted.seen for _, noted in parts]),
-                    np.concatenate([noted.total for _, noted in parts]),
+                return (
+                    np.concatenate([vectors for vectors, _, _ in parts]),
+                    Receipts(
+                        np.concatenate([noted.seen for _, noted, _ in parts]),
+                        np.concatenate([noted.total for _, noted, _ in parts]),
+                    ),
+                    np.concatenate([whole for _, _, whole in parts]),
                 )
             if limit is None or all(len(text.encode()) <= limit for text in shown):
                 raise refused
             share *= 0.7
-            shown = [self._cut(text, round(limit * share)) for text in texts]
+            shown = [text if len(text.encode()) <= limit else self._cut(text, round(limit * share)) for text in texts]
+        whole = np.array([sent == text for sent, text in zip(shown, texts, strict=True)], np.bool_)
         if limit is None:
-            return vectors, Receipts(total, total)
+            return vectors, Receipts(total, total), whole
         seen = self._count(shown) if shown is not texts else np.minimum(total, limit)
-        return vectors, Receipts(np.minimum(seen, total), total)
+        return vectors, Receipts(np.minimum(seen, total), total), whole
 
     def _cut(self, text: str, tokens: int) -> str:
         """The beginning of a text that has about so many tokens."""
@@ -204,7 +244,11 @@ class ProviderEncoder(Encoder):
             if answer.tokens is not None:
                 cost = float(answer.tokens)
                 self._gauge.learn(question.texts, answer.tokens)
-            return self._witnesses.check(answer, question, role, self._expected)
+            array = self._witnesses.check(answer, question, role, self._expected)
+            if question.learning:
+                counts = self._count(WITNESSES)
+                self._keep(WITNESSES, role, self._witnesses.vectors(role), Receipts(counts, counts))
+            return array
         except Failure as failure:
             if failure.billed and not answered:
                 cost = expected  # nobody knows; the cap is kept by taking it for paid

@@ -134,7 +134,7 @@ class Meter:
                     raise CostExceeded(
                         f"The next request to {self._name} ({texts:,} texts) needs about {needed:.3g} "
                         f"{self.currency}; {spent:.3g} is spent, {under_way:.3g} is under way, and the cap is "
-                        f"{self._cap:g}. What was paid for is kept: raise max_cost and run it again to go on."
+                        f"{self._cap:g}."
                     )
             self._under_way += aside
         return aside
