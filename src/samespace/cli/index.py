@@ -70,7 +70,11 @@ def index_command(
     with open_collection(into, encoder, threads=threads, max_cost=max_cost) as rows:
         if rows.require_encoder().paid:
             _estimate(rows, Inputs(inputs.paths, inputs.tables, stdin=False, columns=inputs.columns), max_cost, as_json)
-        tally = take_in(rows, inputs.passages(rows), label="indexing", quiet=as_json)
+        try:
+            tally = take_in(rows, inputs.passages(rows), label="indexing", quiet=as_json)
+        finally:  # after an error and Ctrl-C too: it was paid for
+            if not as_json:
+                _show_spent(getattr(rows.encoder, "spent", None))
         gone = inputs.gone(tally.ids)
         removed = rows.delete(gone) if sync and gone else 0
         left = len(gone) - removed
@@ -80,10 +84,13 @@ def index_command(
         output.document(_as_json(inputs, tally, removed, seconds) | ({"spent": asdict(spent)} if spent else {}))
     else:
         _show(into, inputs, tally, removed, left, seconds)
-        if spent:
-            cost = "" if spent.cost is None else f", {spent.cost:.3g} {spent.currency}"
-            output.note(f"{output.plural(spent.requests, 'request')}, {spent.tokens:,} tokens{cost}")
     return INCOMPLETE if inputs.named_but_skipped or not inputs.files else 0
+
+
+def _show_spent(spent: Spent | None) -> None:
+    if spent:
+        cost = "" if spent.cost is None else f", {spent.cost:.3g} {spent.currency}"
+        output.note(f"{output.plural(spent.requests, 'request')}, {spent.tokens:,} tokens{cost}")
 
 
 def _estimate(rows: Collection, inputs: Inputs, max_cost: float | None, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,10 +131,10 @@ def pipelines(files: Files) -> tuple[dict[Role, tuple[Module, ...]], dict[Role, 
         if _is(kind, "Router", "Asym"):
             if tasks:
                 raise InvalidInput(f"{files.path('modules.json')} has two routers; one at the beginning is expected.")
-            parts, routes = _router(files, folder)
-            loaded += [module for part in parts.values() for module in part]
-            for role, (route, names) in routes.items():
-                by_role[role] += [module for name in names for module in parts[name]]
+            held, routes = _router(files, folder)
+            loaded += held
+            for role, (route, parts) in routes.items():
+                by_role[role] += parts
                 tasks[role] = route
             continue
         made = _module(files, kind, folder)
@@ -171,8 +171,8 @@ def _module(files: Files, kind: str, folder: str) -> list[Module]:
     return [Other(kind.rpartition(".")[2], folder, own=not kind.startswith("sentence_transformers."))]
 
 
-def _router(files: Files, folder: str) -> tuple[dict[str, list[Module]], dict[Role, tuple[str, list[str]]]]:
-    """What a Router holds, by name, and the route of each role, by the rules of sentence-transformers for texts.
+def _router(files: Files, folder: str) -> tuple[list[Module], dict[Role, tuple[str, list[Module]]]]:
+    """All modules that a Router holds, and the route of each role, by the rules of sentence-transformers for texts.
 
     All that it holds is read, since all of it is loaded, also what no route leads to.
     """
@@ -185,7 +185,7 @@ def _router(files: Files, folder: str) -> tuple[dict[str, list[Module]], dict[Ro
         for place in places.values():
             files.path(place)
         parts = {name: _module(files, kind, places[name]) for name, kind in types.items()}
-        routes: dict[Role, tuple[str, list[str]]] = {}
+        routes: dict[Role, tuple[str, list[Module]]] = {}
         for role in _ROLES:
             keys: list[Any] = [(role, "text"), (role, None), (None, "text"), (None, None)]
             named = (given[key] for key in keys if key in given)
@@ -195,15 +195,12 @@ def _router(files: Files, folder: str) -> tuple[dict[str, list[Module]], dict[Ro
                     f"{where} has no route for a {role}; its routes are {', '.join(map(repr, structure))}. "
                     "A model for search has the routes 'query' and 'document'."
                 )
-            names = [str(name) for name in structure[route]]
-            if unknown := set(names) - set(parts):
-                raise KeyError(min(unknown))
-            routes[role] = str(route), names
-        return parts, routes
+            routes[role] = str(route), [module for name in structure[route] for module in parts[name]]
     except (KeyError, TypeError, ValueError, AttributeError, SyntaxError) as error:
         if isinstance(error, InvalidInput):
             raise
         raise InvalidInput(f"{where} is not the configuration of a Router: {error!r}. Get the file again.") from error
+    return [module for part in parts.values() for module in part], routes
 
 
 def _bare(files: Files) -> tuple[Module, ...]:
@@ -262,9 +259,8 @@ def _limit(files: Files, folder: str, config: dict[str, Any], own: dict[str, Any
         limit = files.json(folder, "tokenizer_config.json").get("model_max_length")
         limit = _ENDLESS if limit is None else limit  # as transformers reads null
         positions = config.get("max_position_embeddings", config.get("n_positions"))
-        bound = isinstance(positions, int) and positions > 0 and config.get("model_type") != "t5"
-        if bound and isinstance(limit, int | float):
-            limit = min(limit, positions)
+        if isinstance(positions, int) and positions > 0 and config.get("model_type") != "t5":
+            limit = min(limit, positions) if isinstance(limit, int | float) else limit
     if isinstance(limit, bool) or not isinstance(limit, int | float) or limit < 1:
         raise InvalidInput(
             f"The model in {files.path(folder)} reads at most {limit!r} tokens; a positive number is expected as "

@@ -15,7 +15,7 @@ from samespace.encoders.providers.failures import Failure
 from samespace.space import Role
 from samespace.vectors import Matrix, unit
 
-__all__ = ["WITNESSES", "Expected", "Question", "Witnesses", "witnesses"]
+__all__ = ["WITNESSES", "Expected", "Question", "Witnesses", "WrongDimension", "witnesses"]
 
 # They are short, since they are paid for in every request.
 WITNESSES = _FIRST, _SECOND = "a canary in a coal mine", "Seven plus five makes twelve."
@@ -52,6 +52,10 @@ class Question:
     asked: list[int]
     witnesses: list[tuple[int, int]]
     learning: bool
+
+
+class WrongDimension(Failure):
+    """Vectors are of another length than expected."""
 
 
 class Witnesses:
@@ -115,7 +119,9 @@ class Witnesses:
         """
         array = _ordered(answer, len(question.texts))
         if expected is not None and array.shape[1] != expected.dimension:
-            raise _wrong(f"vectors of dimension {array.shape[1]} came, expected {expected.dimension}")
+            raise WrongDimension(
+                f"vectors of dimension {array.shape[1]} came, expected {expected.dimension}", "wrong", billed=True
+            )
         with np.errstate(over="ignore", invalid="ignore"):
             squares = np.vecdot(array, array, dtype=np.float64)
         if len(bad := np.flatnonzero(~np.isfinite(squares))):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samespace.encoders.base import Encoder, Progress
-from samespace.encoders.providers.checking import WITNESSES, Expected, Witnesses
+from samespace.encoders.providers.checking import WITNESSES, Expected, Witnesses, WrongDimension
 from samespace.encoders.providers.failures import Failure, Stopped
 from samespace.encoders.providers.metering import Estimate, Gauge, Meter, Spent
 from samespace.encoders.providers.sending import Calm, GaveUp, Patience, insist, side_by_side
@@ -56,6 +58,7 @@ class ProviderEncoder(Encoder):
         meter: of the cost.
         max_tokens: of an item; None where no limit is known.
         patience: how long to insist.
+        note: the file in which the dimension is remembered, where it was asked for.
     """
 
     paid = True
@@ -71,6 +74,7 @@ class ProviderEncoder(Encoder):
         *,
         max_tokens: int | None,
         patience: Patience,
+        note: Path | None = None,
     ) -> None:
         self.name, self.space, self.max_tokens = name, space, max_tokens
         self.setup = f"{wire.provider.title} at {wire.url}"
@@ -82,6 +86,7 @@ class ProviderEncoder(Encoder):
         self._gauge = Gauge()
         self._calm = Calm()
         self._lossy = False
+        self._note = note
 
     @property
     def spent(self) -> Spent:
@@ -129,6 +134,10 @@ class ProviderEncoder(Encoder):
             side_by_side(self._batches(list(rows)), work, self._limits.concurrency, progress, self.patience.grace)
         except GaveUp as error:
             story = error.story
+            if self._note is not None and isinstance(error.last, WrongDimension):
+                with suppress(OSError):
+                    self._note.unlink(missing_ok=True)
+                story += ". What was remembered of the dimension is forgotten: open it again"
         except CostExceeded as error:
             lost = self.cache is None or self._lossy
             how = "not kept, since there is no cache that can be written" if lost else "kept"
@@ -246,12 +255,15 @@ class ProviderEncoder(Encoder):
                 self._gauge.learn(question.texts, answer.tokens)
             array = self._witnesses.check(answer, question, role, self._expected)
             if question.learning:
-                counts = self._count(WITNESSES)
-                self._keep(WITNESSES, role, self._witnesses.vectors(role), Receipts(counts, counts))
-            return array
+                self._keep_witnesses(role)
         except Failure as failure:
             if failure.billed and not answered:
                 cost = expected  # nobody knows; the cap is kept by taking it for paid
             raise
         finally:
             self._meter.settle(aside, cost, answered=answered)
+        return array
+
+    def _keep_witnesses(self, role: Role) -> None:
+        counts = self._count(WITNESSES)
+        self._keep(WITNESSES, role, self._witnesses.vectors(role), Receipts(counts, counts))

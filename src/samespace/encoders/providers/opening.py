@@ -8,6 +8,7 @@ import json
 import math
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -34,7 +35,7 @@ _UNKNOWN_ITEMS = 32  # texts a request where no limit is known: what Text Embedd
 def open_provider(name: Name, *, max_cost: float | None) -> ProviderEncoder:
     """Open an encoder of a provider.
 
-    Nothing is sent, but for one request to a model without a row: it tells the dimension, which is remembered
+    Nothing is sent, but for one request to a model without a row at a ``url``: it tells the dimension, which is remembered
     in the cache folder.
 
     Args:
@@ -77,8 +78,16 @@ def open_provider(name: Name, *, max_cost: float | None) -> ProviderEncoder:
         output=output,
     )
     unit = metric == "cosine"
+    note: Path | None = None
     if dimension is None:
-        dimension, unit = _remembered(way, meter, patience)
+        if place.url == row.url:  # nothing is paid for inside of opening
+            known = ", ".join(each.name for each in row.models)
+            raise InvalidInput(
+                f"How long the vectors of {name.scheme}:{name.target} are is not known. Add it to the name "
+                f"(?dimension=1024), or take one of {known}."
+            )
+        note = _note(way)
+        dimension, unit = _remembered(note, way, meter, patience)
     # A server at another place may serve the model of a row under its name; what has no row is called as it is there.
     called = f"{row.name}/{name.target}" if model or place.own else name.target
     space = Space(
@@ -95,7 +104,7 @@ def open_provider(name: Name, *, max_cost: float | None) -> ProviderEncoder:
         name.option("concurrency", _count, "a whole number above 0") or row.concurrency,
     )
     max_tokens = model.max_tokens if model else name.option("max_tokens", _count, "a whole number above 0")
-    return ProviderEncoder(str(name), space, way, limits, meter, max_tokens=max_tokens, patience=patience)
+    return ProviderEncoder(str(name), space, way, limits, meter, max_tokens=max_tokens, patience=patience, note=note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +161,13 @@ def _items(row: Provider, model: Model | None) -> int:
     return most - witnesses(most)
 
 
-def _remembered(way: Wire, meter: Meter, patience: Patience) -> tuple[int, bool]:
+def _note(way: Wire) -> Path:
+    """The file in which the dimension of a model without a row is remembered."""
+    return cache_folder("providers", hashlib.sha256(f"{way.url}\0{way.model}".encode()).hexdigest()[:32] + ".json")
+
+
+def _remembered(note: Path, way: Wire, meter: Meter, patience: Patience) -> tuple[int, bool]:
     """The dimension of the model, and whether its vectors have unit length; asked once and remembered."""
-    note = cache_folder("providers", hashlib.sha256(f"{way.url}\0{way.model}".encode()).hexdigest()[:32] + ".json")
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(note.read_text())
         if (known["url"], known["model"]) == (way.url, way.model) and type(known["dimension"]) is int:
