@@ -159,6 +159,8 @@ class Words:
             if positive or negative:
                 raise InvalidInput("Give either an expression, or positive and negative words.")
             positive, negative = parse_expression(expression)
+        if isinstance(positive, str) or isinstance(negative, str):
+            raise InvalidInput("positive and negative are lists of words; give one word as ['king'].")
         if not positive:
             raise InvalidInput("An analogy needs a word to add, such as 'king - man + woman'.")
         if method not in get_args(Method):

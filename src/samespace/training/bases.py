@@ -15,6 +15,7 @@ import numpy as np
 from samespace.encoders.catalogue import model as catalogue_row
 from samespace.encoders.names import CATALOGUE, FOLDER, HUB, parse
 from samespace.encoders.places import digest_files
+from samespace.encoders.pretrained.files import Files
 from samespace.encoders.pretrained.hub import fetch
 from samespace.errors import InvalidInput, NotFound
 from samespace.space import Role
@@ -67,7 +68,12 @@ class Base:
             # What the files lack, such as a pooler that nothing reads, is made at random; the same each time.
             with quiet(), torch.random.fork_rng():
                 torch.manual_seed(0)
-                return SentenceTransformer(str(self.folder), trust_remote_code=False, local_files_only=True)
+                return SentenceTransformer(
+                    str(self.folder),
+                    trust_remote_code=False,
+                    local_files_only=True,
+                    model_kwargs={"use_safetensors": True},
+                )
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
             raise InvalidInput(f"{self.name} cannot be opened as a model to train: {error}.") from error
 
@@ -103,7 +109,15 @@ def open_base(name: str) -> Iterator[Base]:
         raise InvalidInput(f"Cannot train from {name!r}; expected minilm, a folder, or hf:owner/name.")
     if not any((folder / file).is_file() for file in ("modules.json", "config.json")):
         raise InvalidInput(f"{folder} holds no model: expected modules.json or config.json in it.")
-    files = [file for pattern in _WEIGHTS for file in folder.rglob(pattern) if "checkpoint" not in file.parts]
+    within = Files(folder)
+    for module in ("", *(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name != "checkpoint")):
+        within.weights(module)  # refuses what is pickled
+    files = [
+        file
+        for pattern in _WEIGHTS
+        for file in folder.rglob(pattern)
+        if "checkpoint" not in file.relative_to(folder).parts
+    ]
     if not any(file.suffix == ".safetensors" for file in files):
         raise InvalidInput(
             f"{folder} has no weights in the format safetensors. Pickled weights can run code when they are read, "

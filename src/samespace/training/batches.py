@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -51,7 +52,9 @@ def hold_out(pairs: Pairs, part: float, most: int, seed: int) -> tuple[Pairs, Pa
         for row, (anchor, positive) in enumerate(zip(pairs.first, pairs.second, strict=True))
         if anchor not in texts and positive not in texts
     ]
-    return pairs.take(rest), pairs.take(held)
+    trained = pairs.take(rest)
+    negatives = [[text for text in each if text not in texts] for each in trained.negatives]
+    return replace(trained, negatives=negatives), pairs.take(held)
 
 
 def mine(pairs: Pairs, anchors: Matrix, positives: Matrix, count: int) -> list[list[str]]:

@@ -34,6 +34,8 @@ class Checkpoint:
         self.into = Path(into)
         self.folder = self.into / "checkpoint"
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))  # as it will be read back
+        if "?" in str(self.into):
+            raise InvalidInput(f"{str(self.into)!r} has a '?', where an encoder's options begin. Name another folder.")
         if self.into.exists() and not self.into.is_dir():
             raise InvalidInput(f"{self.into} is a file; expected the name of a folder to train into.")
         if self.into.is_dir() and not self.folder.is_dir() and any(self.into.iterdir()):

@@ -102,7 +102,7 @@ def prepare(
     size = sum(file["bytes"] for file in settings["corpus"]["files"])
     words = [0] * max(1, min(_MOST_PARTS, size // _PART_BYTES))
     counts: Counter[str] = Counter()
-    held = 0
+    held = trained = 0
     with ExitStack() as stack:
         parts = [
             stack.enter_context(open(folder / f"part-{number:02}.txt", "w", encoding="utf-8"))  # noqa: PTH123
@@ -111,11 +111,13 @@ def prepare(
         aside = stack.enter_context((folder / "held-out.txt").open("w", encoding="utf-8"))
         for number, line in enumerate(texts_as_words(corpus, text)):
             chosen = zlib.crc32(" ".join(line).encode()) < _HELD_OUT * 2**32
-            if chosen and held < _MOST_HELD_OUT:
+            if chosen:  # beyond so many it is in neither, since it may repeat what is held out
                 held += 1
-                aside.write(" ".join(line) + "\n")
+                if held <= _MOST_HELD_OUT:
+                    aside.write(" ".join(line) + "\n")
                 continue
-            at = number % len(parts)
+            at = trained % len(parts)
+            trained += 1
             parts[at].write(" ".join(line) + "\n")
             words[at] += len(line)
             counts.update(line)
@@ -128,6 +130,7 @@ def prepare(
             f"The corpus has {sum(words):,} words, of which {len(vocabulary)} occur {min_count} times or more. "
             "Give more text, or a lower min_count."
         )
+    # Lines go round, so that only the last parts can be empty, and the numbers of the others stay theirs.
     made = Sentences(folder, [count for count in words if count], vocabulary)
     draft = about.with_suffix(".new")
     draft.write_text(json.dumps({"settings": settings, **{k: v for k, v in asdict(made).items() if k != "folder"}}))

@@ -7,6 +7,7 @@ out to parts, and gensim is given one part after the other.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -109,8 +110,8 @@ def train_words(
     tell = stage(progress)
     tell("reading")
     settings: dict[str, Any] = {
-        "corpus": describe(paths), "algorithm": algorithm, "subwords": subwords, **whole, "sample": sample,
-        "learning_rate": learning_rate or _ALPHA, "seed": seed,
+        "corpus": describe(paths) | {"text": text}, "algorithm": algorithm, "subwords": subwords, **whole,
+        "sample": sample, "learning_rate": learning_rate or _ALPHA, "seed": seed,
     }  # fmt: skip
     checkpoint = Checkpoint(into, settings)
 
@@ -161,11 +162,12 @@ class _Run:
     def before(self) -> dict[str, float]:
         """What the vectors are worth before they are trained; remembered, since they change."""
         note = self.checkpoint.folder / "before.json"
-        if not note.is_file():
-            folder = self.checkpoint.folder / "before"
-            figures = evaluate_words(self._table(folder)) | {"held-out loss": self.loss()}
-            note.write_text(json.dumps(figures))
-        figures = json.loads(note.read_text())
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(note.read_text())
+            if kept["settings"] == self.settings:
+                return {name: float(value) for name, value in kept["figures"].items()}
+        figures = evaluate_words(self._table(self.checkpoint.folder / "before")) | {"held-out loss": self.loss()}
+        note.write_text(json.dumps({"settings": self.settings, "figures": figures}))
         return {name: float(value) for name, value in figures.items()}
 
     def train(self, checkpoint_seconds: float) -> None:

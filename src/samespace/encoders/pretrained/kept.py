@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from samespace.encoders.pretrained.convert import Unfit, pooling_graph, read_gra
 from samespace.encoders.pretrained.layout import Layout
 from samespace.encoders.pretrained.original import Original, OriginalRole, installed, reader_of
 from samespace.encoders.runtime import openvino
-from samespace.errors import StorageError
+from samespace.errors import SamespaceError, StorageError
 from samespace.space import Role
 from samespace.vectors import Matrix
 
@@ -85,10 +86,18 @@ def open_compiled(
     about = _read(folder)
     if about is None:
         try:
-            with _locked(folder):
-                about = _read(folder) or _make(_Work(layout, role, folder, original))
+            about = _converted(_Work(layout, role, folder, original))
+        except SamespaceError:
+            raise
         except OSError as error:
-            raise StorageError(f"Cannot keep a converted model in {folder}: {error}.") from error
+            _log.warning(
+                "A converted model cannot be kept in %s (%s), and is converted in every process. SAMESPACE_CACHE names "
+                "another folder; ?runtime=torch needs none.",
+                folder,
+                error,
+            )
+            folder = Path(_temporary().name, folder.name)
+            about = _converted(_Work(layout, role, folder, original))
     chosen = _choose(about, precision)
     graph = graphs.get((folder, chosen))
     if graph is None:
@@ -118,6 +127,17 @@ class _Work:
     role: Role
     folder: Path
     original: Callable[[], Original]
+
+
+def _converted(work: _Work) -> About:
+    with _locked(work.folder):
+        return _read(work.folder) or _make(work)
+
+
+@cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    """A folder of this process, which goes when it ends."""
+    return tempfile.TemporaryDirectory(prefix="samespace-")
 
 
 def _make(work: _Work) -> About:
@@ -167,7 +187,10 @@ def _try(work: _Work, way: Callable[[_Work], tuple[Model, str]], draft: Path) ->
     layout = work.layout
     transformer, pooling, _ = parts(layout, work.role)
     graph, source = way(work)
-    openvino().save_model(pooling_graph(graph, pooling), draft / "encoder.xml", compress_to_fp16=False)
+    try:
+        openvino().save_model(pooling_graph(graph, pooling), draft / "encoder.xml", compress_to_fp16=False)
+    except RuntimeError as error:
+        raise StorageError(f"OpenVINO cannot write {draft / 'encoder.xml'}: {error}. Is the disk full?") from error
     settings = layout.files.json(transformer.folder, "tokenizer_config.json")
     about = About(source, _padding(work), settings.get("truncation_side") == "left", None, _FORMAT)
     tokenizer = layout.files.path(transformer.folder, "tokenizer.json")
@@ -218,11 +241,15 @@ def _reference(layout: Layout, role: Role, original: Original) -> tuple[list[str
 
 def _cosines(runner: CompiledRole, texts: list[str], wanted: Matrix) -> NDArray[np.float64]:
     array = runner.encode(texts, _silent)[0].astype(np.float64)
-    if array.shape != wanted.shape or not np.isfinite(array).all():
-        raise Unfit(f"its vectors have the shape {array.shape}, or are no numbers; {wanted.shape} is expected")
+    if array.shape != wanted.shape:
+        raise Unfit(f"its vectors have the shape {array.shape}; {wanted.shape} is expected")
+    array[~np.isfinite(array).all(axis=1)] = 0  # which counts as a cosine of 0
+    told = array.any(axis=1) | wanted.any(axis=1)  # of the others the model knows nothing, and both say so
+    if not told.any():
+        raise Unfit("it knows nothing in any of the texts that it is compared by")
     norms = np.linalg.norm(array, axis=1) * np.linalg.norm(wanted, axis=1)
-    cosine: NDArray[np.float64] = np.einsum("ij,ij->i", array, wanted)[norms > 0] / norms[norms > 0]
-    return cosine
+    cosine: NDArray[np.float64] = np.einsum("ij,ij->i", array, wanted) / np.maximum(norms, 1e-30)
+    return cosine[told]
 
 
 def _read(folder: Path) -> About | None:
@@ -231,7 +258,8 @@ def _read(folder: Path) -> About | None:
         about = About(**json.loads((folder / "about.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return about if about.format == _FORMAT else None
+    # What was never compared is, once it can be.
+    return about if about.format == _FORMAT and not (about.cosine is None and installed()) else None
 
 
 @contextmanager

