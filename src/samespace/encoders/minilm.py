@@ -16,7 +16,7 @@ from samespace.encoders.batching import Requests, batches, padded
 from samespace.encoders.catalogue import Model
 from samespace.encoders.graph import Weights, bert
 from samespace.encoders.grouping import by_gain
-from samespace.encoders.runtime import openvino
+from samespace.encoders.runtime import core
 from samespace.encoders.wordpiece import WordPiece
 from samespace.space import Role
 from samespace.vectors import Matrix, Receipts
@@ -70,8 +70,7 @@ class MiniLM(Encoder):
             found: Requests | None = self.__dict__.get("_requests")
             if found is not None:
                 return found
-            core = openvino().Core()
-            tensors, order = by_gain(weights(core, self._row.weights.read()))
+            tensors, order = by_gain(weights(self._row.weights.read()))
             shift = np.frombuffer(self._row.others[0].read(), "<f4") if self._row.others else None
             graph = bert(tensors, layers=_LAYERS, heads=_HEADS, order=order, shift=shift)
             settings: dict[str, Any] = {
@@ -81,14 +80,14 @@ class MiniLM(Encoder):
             }
             if self._threads:
                 settings["INFERENCE_NUM_THREADS"] = self._threads
-            return Requests(core.compile_model(graph, "CPU", settings))
+            return Requests(core().compile_model(graph, "CPU", settings))
 
 
-def weights(core: Any, onnx: bytes) -> Weights:
+def weights(onnx: bytes) -> Weights:
     """Take the tensors out of the ONNX file and give them the names and the orientation of the checkpoint."""
     found = {
         node.get_friendly_name(): node.data
-        for node in core.read_model(onnx).get_ordered_ops()
+        for node in core().read_model(onnx).get_ordered_ops()
         if node.get_type_name() == "Constant"
     }
     named = {

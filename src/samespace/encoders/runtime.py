@@ -6,11 +6,13 @@ import sys
 from importlib import import_module
 from threading import Lock
 from types import ModuleType
+from typing import Any
 
-__all__ = ["openvino"]
+__all__ = ["core", "openvino"]
 
 _TELEMETRY = "openvino_telemetry"
 _lock = Lock()
+_core: Any = None
 
 
 def openvino() -> ModuleType:
@@ -28,3 +30,17 @@ def openvino() -> ModuleType:
                 del sys.modules[_TELEMETRY]
             else:
                 sys.modules[_TELEMETRY] = before
+
+
+def core() -> Any:
+    """The one ``openvino.Core`` of this process, which is never given back.
+
+    Each of them gives the thread a stack for signals, and takes away the memory of that stack when it goes: of two,
+    the later one leaves the thread with the stack of the earlier, and then Ctrl-C ends the process by a fault.
+    """
+    global _core
+    module = openvino()
+    with _lock:
+        if _core is None:
+            _core = module.Core()
+        return _core

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from samespace.encoders.catalogue import model
 from samespace.encoders.minilm import weights
-from samespace.encoders.runtime import openvino
 from samespace.training.run import write_file
 
 __all__ = ["write_minilm"]
@@ -60,7 +59,7 @@ def write_minilm(folder: Path) -> None:
     from safetensors.numpy import save
 
     row = model("minilm")
-    tensors = weights(openvino().Core(), row.weights.read())
+    tensors = weights(row.weights.read())
     whole: dict[str, NDArray[np.float32]] = {
         name: np.ascontiguousarray(tensor * tensors.get(f"{name}.scale", 1), np.float32)
         for name, tensor in tensors.items()

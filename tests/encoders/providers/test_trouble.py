@@ -131,7 +131,7 @@ def test_another_model_behind_the_url_is_told_by_the_next_process(opened, server
     server.trouble = lambda _number: "other model"
     made = opened(name)
     with pytest.raises(
-        ProviderError, match=r"not the one whose vectors are kept.* distance of [\d.]+.*--forget-canaries"
+        ProviderError, match=r"not the one whose vectors are kept.* distance of [\d.]+.*samespace cache --forget"
     ):
         made.encode_documents(TEXTS[6:9])
     assert not made.cache.find(made.space, "document", TEXTS[6:9]).there.any()

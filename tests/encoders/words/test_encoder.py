@@ -34,7 +34,7 @@ def file(tmp_path):
 def test_a_text_is_the_mean_of_its_words(text, words, total, file):
     vectors = open_words(file).encode_documents([text])
     np.testing.assert_allclose(vectors.array[0], np.mean([TABLE[word] for word in words], axis=0))
-    assert (vectors.receipts.seen.tolist(), vectors.receipts.total.tolist()) == ([len(words)], [total])
+    assert vectors.receipts.seen.tolist() == vectors.receipts.total.tolist() == [total], "nothing is cut off"
 
 
 @pytest.mark.parametrize("text", ["unknown", "...", "nothing"])

@@ -18,7 +18,7 @@ from samespace.encoders.pretrained.heads import head
 from samespace.encoders.pretrained.layout import Layout
 from samespace.encoders.pretrained.modules import Dense, Module, Normalize, Pooling, Transformer
 from samespace.encoders.pretrained.reading import Reader
-from samespace.encoders.runtime import openvino
+from samespace.encoders.runtime import core
 from samespace.space import Role
 from samespace.vectors import Matrix, Receipts
 
@@ -72,8 +72,7 @@ class Graph:
     """
 
     def __init__(self, folder: Path, precision: str, threads: int | None) -> None:
-        core = openvino().Core()
-        graph = core.read_model(folder / "encoder.xml")
+        graph = core().read_model(folder / "encoder.xml")
         if precision == "int8":
             quantise(graph)
         settings: dict[str, Any] = {
@@ -86,7 +85,7 @@ class Graph:
             settings["INFERENCE_NUM_THREADS"] = threads
         self.width = int(graph.outputs[0].partial_shape[1].get_length())
         self.names = [node.get_any_name() for node in graph.inputs]
-        self.requests = Requests(core.compile_model(graph, "CPU", settings))
+        self.requests = Requests(core().compile_model(graph, "CPU", settings))
         self.label = f"openvino {version('openvino')} {precision}"
 
 

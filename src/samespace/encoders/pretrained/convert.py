@@ -10,7 +10,7 @@ import numpy as np
 from samespace.encoders.pretrained.heads import pooled
 from samespace.encoders.pretrained.modules import Pooling
 from samespace.encoders.pretrained.original import quiet
-from samespace.encoders.runtime import openvino
+from samespace.encoders.runtime import core, openvino
 
 if TYPE_CHECKING:
     from openvino import Model
@@ -99,7 +99,7 @@ def read_graph(path: Path) -> Model:
         Unfit: it cannot be read, or takes and gives something else than a transformer for texts.
     """
     try:
-        graph: Model = openvino().Core().read_model(path)
+        graph: Model = core().read_model(path)
     except RuntimeError as error:
         raise Unfit(f"OpenVINO cannot read {path.name}: {str(error).strip()[:200]}") from error
     names = {next(iter(node.get_names() & set(_INPUTS)), None) for node in graph.inputs}

@@ -25,7 +25,7 @@ from samespace.encoders.pretrained.compiled import About, CompiledRole, Graph, p
 from samespace.encoders.pretrained.convert import Unfit, pooling_graph, read_graph, trace
 from samespace.encoders.pretrained.layout import Layout
 from samespace.encoders.pretrained.original import Original, OriginalRole, installed, reader_of
-from samespace.encoders.runtime import openvino
+from samespace.encoders.runtime import core, openvino
 from samespace.errors import SamespaceError, StorageError
 from samespace.space import Role
 from samespace.vectors import Matrix
@@ -107,7 +107,7 @@ def open_compiled(
 
 def _choose(about: About, wanted: str | None) -> str:
     """The precision to run in: what is wanted if its vectors are good enough, else float32."""
-    able = openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     first = wanted or ("bfloat16" if "BF16" in able else "float32")
     if about.cosine is None:  # of a file of the model's own, with nothing to compare it with
         return first

@@ -124,9 +124,6 @@ def check(source: Source, words: Sequence[bytes], vectors: Matrix, place: Callab
     Raises:
         InvalidInput: naming the place.
     """
-    if any(b"\n" in word for word in words):
-        row = next(row for row, word in enumerate(words) if b"\n" in word)
-        raise InvalidInput(f"{source.path}, {place(row)}: the word {words[row][:40]!r} has a line break in it.")
     try:
         b"\n".join(words).decode()
     except UnicodeDecodeError:
@@ -138,6 +135,9 @@ def check(source: Source, words: Sequence[bytes], vectors: Matrix, place: Callab
                     f"{source.path}, {place(row)}: the word {word[:40]!r} is not UTF-8 (byte "
                     f"0x{word[error.start]:02x}). Convert the file first, for example: iconv -f latin1 -t utf-8."
                 ) from None
+    if any(b"\n" in word for word in words):
+        row = next(row for row, word in enumerate(words) if b"\n" in word)
+        raise InvalidInput(f"{source.path}, {place(row)}: the word {words[row][:40]!r} has a line break in it.")
     if not np.isfinite(vectors).all():
         row = int((~np.isfinite(vectors)).any(axis=1).argmax())
         what = "NaN" if np.isnan(vectors[row]).any() else "infinity"
