@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,9 @@ def adapter(folder: Path) -> None:
 
 
 def router(folder: Path) -> None:
+    (folder / "0_T").mkdir()
+    for file in [file for file in folder.iterdir() if file.is_file()]:
+        shutil.copy(file, folder / "0_T")
     config = {"types": {"0_T": _TRANSFORMER}, "structure": {"passage": ["0_T"]}, "parameters": {}}
     put("router_config.json", config)(folder)
     put("modules.json", [{"path": "", "type": "sentence_transformers.base.modules.router.Router"}])(folder)

@@ -53,7 +53,7 @@ CASES = (
     Case("tune notes.ss --recall high", 2, "'high' is not a valid float"),
     Case("tune notes.ss --engines ,", 2, "--engines must name engines"),
     Case("tune notes.ss --plot curves.xls", 2, "--plot must name a .png, .svg or .pdf file, got curves.xls"),
-    Case("encoders minilm", 2, "minilm"),
+    Case("encoders minilm wordllama", 2, "wordllama"),
     # Filters
     Case(WHERE + """'{"year":'""", 3, "--where must be JSON"),
     Case(WHERE + "'[2024]'", 3, "--where must be a JSON object"),
