@@ -9,10 +9,11 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-__all__ = ["cache_folder", "digest_files"]
+__all__ = ["cache_folder", "digest_files", "write_note"]
 
 _CHUNK = 1 << 20
 _SETTLED = 2_000_000_000  # nanoseconds; the coarsest file system keeps times by two seconds
@@ -72,12 +73,12 @@ def _digest(file: Path) -> str:
             content.update(chunk)
     # A file that was changed just now may change again without its time telling so.
     if time.time_ns() - status.st_mtime_ns > _SETTLED and file.stat().st_mtime_ns == status.st_mtime_ns:
-        _remember(note, {"state": state, "sha256": content.hexdigest()})
+        write_note(note, {"state": state, "sha256": content.hexdigest()})
     return content.hexdigest()
 
 
-def _remember(note: Path, content: dict[str, str]) -> None:
-    """Write a note; where there is no place for it, the file is read again next time."""
+def write_note(note: Path, content: Mapping[str, Any]) -> None:
+    """Write a note below the cache folder, whole or not at all; where there is no place for it, there is none."""
     draft = note.with_name(f"{note.name}.{os.getpid()}")
     try:
         note.parent.mkdir(parents=True, exist_ok=True)

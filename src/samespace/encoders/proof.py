@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samespace.encoders.base import Encoder, Progress
-from samespace.encoders.canaries import CANARIES, TOLERANCE, Canaries, distance
+from samespace.encoders.canaries import TOLERANCE, Canaries, distance
 from samespace.errors import EncoderError, SpaceMismatch
 from samespace.space import Role, Space
 from samespace.vectors import Matrix, Receipts
 
-__all__ = ["CANARIES", "TOLERANCE", "Canaries", "adopt", "distance", "is_stale", "make", "proven", "require_same"]
+__all__ = ["Adopted", "adopt", "is_stale", "make", "proven", "require_same"]
 
 _DAY = 86_400.0
 
@@ -85,7 +85,7 @@ def is_stale(space: Space, checked: float) -> bool:
     return space.digest is None and not 0 <= time.time() - checked < _DAY
 
 
-def require_same(space: Space, kept: Canaries, now: Canaries, action: str, whose: str) -> float:
+def require_same(space: Space, kept: Canaries, now: Canaries, action: str, whose: str) -> None:
     """Raise unless two encoders made the same of the canaries.
 
     Args:
@@ -95,18 +95,14 @@ def require_same(space: Space, kept: Canaries, now: Canaries, action: str, whose
         action: what was about to happen, to end the sentence "Cannot …".
         whose: where the kept ones come from.
 
-    Returns:
-        The greater distance of the two roles.
-
     Raises:
         SpaceMismatch: with the distances.
     """
-    document, query = distance(kept.document, now.document), distance(kept.query, now.query)
-    if max(document, query) <= TOLERANCE:
-        return max(document, query)
+    if (far := _far_apart(kept, now)) is None:
+        return
     raise SpaceMismatch(
         f"Cannot {action}: its vectors of fixed texts are not those of the space {whose}. The distance is "
-        f"{document:.3g} for documents and {query:.3g} for queries, and one model stays below {TOLERANCE:g} on any "
+        f"{far}, and one model stays below {TOLERANCE:g} on any "
         "runtime. The model, its tokenizer, prompt, pooling or layer changed, or another is served under its name. Go "
         f"back to the one before; or, if the change is meant, run 'samespace cache --forget {space.id}' and encode "
         "everything again into a new collection."
@@ -136,12 +132,10 @@ def adopt(encoder: Encoder, space: Space, kept: Canaries | None, action: str) ->
         alike = (space.dimension, space.metric) == (encoder.space.dimension, encoder.space.metric)
         if kept is None or not len(kept.document) or not alike:
             raise
-        now = encoder.prove()
-        document, query = distance(kept.document, now.document), distance(kept.query, now.query)
-        if max(document, query) > TOLERANCE:
+        if far := _far_apart(kept, encoder.prove()):
             raise SpaceMismatch(
-                f"{error} Its vectors of fixed texts are at a distance of {document:.3g} for documents and {query:.3g} "
-                f"for queries, where one model under two names stays below {TOLERANCE:g}."
+                f"{error} Its vectors of fixed texts are at a distance of {far}, where one model under two names stays "
+                f"below {TOLERANCE:g}."
             ) from None
     return Adopted(encoder, space)
 
@@ -181,7 +175,14 @@ class Adopted(Encoder):
         return getattr(self._encoder, name)
 
 
+def _far_apart(kept: Canaries, now: Canaries) -> str | None:
+    """The distances by role, in words; None where they are those of one model."""
+    document, query = distance(kept.document, now.document), distance(kept.query, now.query)
+    if max(document, query) <= TOLERANCE:
+        return None
+    return f"{document:.3g} for documents and {query:.3g} for queries"
+
+
 def _declared(space: Space) -> str:
-    declared = {**{f"the prompt {text!r}": role for role, text in space.prompts.items()}}
-    declared |= {f"the task {text!r}": role for role, text in space.tasks.items()}
-    return ", ".join(f"{what} for a {role}" for what, role in declared.items())
+    kinds = {"prompt": space.prompts, "task": space.tasks}
+    return ", ".join(f"the {kind} {text!r} for a {role}" for kind, by in kinds.items() for role, text in by.items())

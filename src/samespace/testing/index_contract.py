@@ -293,7 +293,10 @@ class IndexContract:
         queries *= np.float32(min(size, 1e10))
         vectors[17], queries[3] = 0.0, 0.0
         found, truth = self.build(vectors, metric).search(queries, 10), oracle(queries, vectors, 10, metric)
-        assert np.isclose(found.scores, truth.scores, rtol=1e-5, atol=0).mean() >= 0.98
+        # One hit that an approximate engine misses moves all that follow it up a place, so places are not compared.
+        largest = np.abs(truth.scores).max() or np.float32(1)
+        scaled = [Neighbours(each.positions, each.scores / largest) for each in (found, truth)]
+        assert recall(*scaled) >= 0.97
 
     @_metrics
     def test_searches_go_on_while_it_grows(self, metric: Metric) -> None:

@@ -9,13 +9,14 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from samespace.encoders.words.tokens import compounds
 from samespace.errors import InvalidInput, NotFound
 from samespace.sources import TABLES, Columns, find_files, read_files, read_table
+from samespace.training.checkpoint import write_file
 from samespace.training.corpus import read_lines
 from samespace.training.run import describe_file
 
@@ -132,9 +133,8 @@ def prepare(
         )
     # Lines go round, so that only the last parts can be empty, and the numbers of the others stay theirs.
     made = Sentences(folder, [count for count in words if count], vocabulary)
-    draft = about.with_suffix(".new")
-    draft.write_text(json.dumps({"settings": settings, **{k: v for k, v in asdict(made).items() if k != "folder"}}))
-    draft.replace(about)
+    kept = {"settings": settings, "words": made.words, "vocabulary": made.vocabulary}
+    write_file(about, json.dumps(kept).encode())
     return made
 
 

@@ -14,7 +14,7 @@ from threading import Event
 import numpy as np
 
 from samespace.encoders.names import Name
-from samespace.encoders.places import cache_folder
+from samespace.encoders.places import cache_folder, write_note
 from samespace.encoders.providers.catalogue import Model, Price, Provider, provider
 from samespace.encoders.providers.checking import Witnesses, witnesses
 from samespace.encoders.providers.encoder import Limits, ProviderEncoder
@@ -173,11 +173,7 @@ def _remembered(note: Path, way: Wire, meter: Meter, patience: Patience) -> tupl
         if (known["url"], known["model"]) == (way.url, way.model) and type(known["dimension"]) is int:
             return known["dimension"], bool(known["unit"])
     dimension, unit = _asked(way, meter, patience)
-    with contextlib.suppress(OSError):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        draft = note.with_name(f"{note.name}.{os.getpid()}")
-        draft.write_text(json.dumps({"url": way.url, "model": way.model, "dimension": dimension, "unit": unit}))
-        draft.replace(note)
+    write_note(note, {"url": way.url, "model": way.model, "dimension": dimension, "unit": unit})
     return dimension, unit
 
 
