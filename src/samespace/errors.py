@@ -7,6 +7,7 @@ SamespaceError
 │   └── InvalidFilter                 a ``where`` outside the dialect
 ├── NotFound (LookupError)            a collection, a file or a name that does not exist
 ├── MissingExtra (ImportError)        an optional dependency is not installed
+├── Unsupported (NotImplementedError) an engine cannot do what was asked
 ├── EncoderError (RuntimeError)       a model that does not do what it says, or cannot go on
 │   ├── ProviderError                 a provider that refuses, fails, or answers with something else
 │   └── CostExceeded                  the next request would cost more than the cap
@@ -14,19 +15,24 @@ SamespaceError
     ├── CollectionBusy                another process is writing
     ├── CollectionCorrupt             a file is not what was written
     ├── CollectionClosed              used after ``close``
-    └── StorageFull                   no space left; nothing was written
+    ├── StorageFull                   no space left; nothing was written
+    ├── StoreUnavailable              a server that cannot be reached, or went away in the middle
+    └── AccessDenied                  a server that knows us not, or lets us not
 
+ForeignVectorsWarning (UserWarning)   a collection has rows that something else wrote
 PromptWarning (UserWarning)           a text carries its prompt already
 TruncationWarning (UserWarning)       a text was longer than its encoder reads
 RecallWarning (UserWarning)           live searches fell short of the declared recall
 """
 
 __all__ = [
+    "AccessDenied",
     "CollectionBusy",
     "CollectionClosed",
     "CollectionCorrupt",
     "CostExceeded",
     "EncoderError",
+    "ForeignVectorsWarning",
     "InvalidFilter",
     "InvalidInput",
     "InvalidVectors",
@@ -39,7 +45,9 @@ __all__ = [
     "SpaceMismatch",
     "StorageError",
     "StorageFull",
+    "StoreUnavailable",
     "TruncationWarning",
+    "Unsupported",
 ]
 
 
@@ -79,6 +87,10 @@ class MissingExtra(SamespaceError, ImportError):
         super().__init__(f"{what} needs an extra that is not installed. Run: pip install 'samespace[{extra}]'")
 
 
+class Unsupported(SamespaceError, NotImplementedError):
+    """An engine cannot do what was asked; the message says which, and what can be done instead."""
+
+
 class EncoderError(SamespaceError, RuntimeError):
     """A model does not do what it declares, or cannot go on."""
 
@@ -109,6 +121,18 @@ class CollectionClosed(StorageError):
 
 class StorageFull(StorageError):
     """No space left on the disk; the collection is as it was before the call."""
+
+
+class StoreUnavailable(StorageError):
+    """A server cannot be reached, or went away in the middle. Nothing is half written; try again."""
+
+
+class AccessDenied(StorageError):
+    """A server does not know the user or key, or does not let them do this."""
+
+
+class ForeignVectorsWarning(UserWarning):
+    """A collection has rows that something other than samespace wrote or changed."""
 
 
 class PromptWarning(UserWarning):
