@@ -82,7 +82,7 @@ class Shifted(Index):
 
 def plant(collection: Collection, fault: Index | str) -> None:
     """Put another index in the place of the graph, or another effort in the place of what was measured."""
-    upkeep = collection._searcher._upkeep
+    upkeep = collection._rows.searcher._upkeep
     cover = upkeep.cover
     assert cover is not None
     assert cover.fast is not None, "no graph answers"

@@ -92,7 +92,7 @@ def breakdown(collection: Any, queries: Rows) -> dict[str, float]:
     """Median seconds of the parts of a search, each of which holds the one before it (the last two the third)."""
     from samespace import Vectors
 
-    searcher, view = collection._searcher, collection._store.view()
+    searcher, view = collection._rows.searcher, collection._rows.rows.view()
     cover = searcher._upkeep.cover
     asked = [Vectors(queries[row : row + 1], collection.space, "query") for row in range(len(queries))]
     index, structure = cover.fast, cover.fast._state.structure

@@ -53,7 +53,7 @@ def settle(collection: Collection, query: Rows) -> None:
     """Search until what was tuned before has been loaded, which is done in the background."""
     for _ in range(600):
         ask(collection, query)
-        cover = collection._searcher._upkeep.cover
+        cover = collection._rows.searcher._upkeep.cover
         tuning = None if cover is None else cover.tuning
         if tuning is not None and (cover.fast is not None or not ENGINES[tuning.engine].builds):
             return

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samespace.batches import content_id
-from samespace.collection import Collection, open
+from samespace.collection import Collection
 from samespace.encoders import encoder
 from samespace.encoders.base import Encoder
 from samespace.errors import (
+    AccessDenied,
     CollectionBusy,
     CollectionClosed,
     CollectionCorrupt,
     CostExceeded,
     EncoderError,
+    ForeignVectorsWarning,
     InvalidFilter,
     InvalidInput,
     InvalidVectors,
@@ -33,9 +35,12 @@ from samespace.errors import (
     SpaceMismatch,
     StorageError,
     StorageFull,
+    StoreUnavailable,
     TruncationWarning,
+    Unsupported,
 )
 from samespace.hits import Hit, Row
+from samespace.opening import open
 from samespace.reports import AddReport, CompactReport, Info, Nearest
 from samespace.space import Metric, Role, Space
 from samespace.vectors import Receipts, Vectors, similarity
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessDenied",
     "AddReport",
     "Collection",
     "CollectionBusy",
@@ -60,6 +66,7 @@ __all__ = [
     "Encoder",
     "EncoderError",
     "Estimate",
+    "ForeignVectorsWarning",
     "Hit",
     "Info",
     "InvalidFilter",
@@ -82,8 +89,10 @@ __all__ = [
     "SpaceMismatch",
     "StorageError",
     "StorageFull",
+    "StoreUnavailable",
     "TruncationWarning",
     "Tuning",
+    "Unsupported",
     "Vectors",
     "Words",
     "content_id",

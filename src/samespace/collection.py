@@ -1,18 +1,14 @@
-"""The collection: the one place where an encoder, a store and an index meet."""
+"""The collection: the one place where an encoder and a store meet."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import operator
-import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
@@ -20,227 +16,57 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 
 from samespace.batches import Batch, batches, check_id, check_unicode
-from samespace.encoders import check_familiar, check_limits
-from samespace.encoders import encoder as encoder_by_name
 from samespace.encoders.base import Encoder
 from samespace.encoders.canaries import Canaries
 from samespace.errors import (
-    CollectionCorrupt,
     InvalidInput,
     InvalidVectors,
     NotFound,
     SamespaceError,
-    StorageError,
     TruncationWarning,
 )
 from samespace.hits import Hit, Row
-from samespace.memory import TIERS, Tier, tier_by_name
-from samespace.ranking import fuse
+from samespace.indexed import IndexedStore
+from samespace.memory import tier_by_name
 from samespace.reports import AddReport, CompactReport, Info, Nearest
-from samespace.space import Space
-from samespace.stores.local import LocalStore, StoredRow, View
+from samespace.served import Served
+from samespace.stores.base import Block, Store, Tokens, parsed, seals
 from samespace.vectors import Matrix, Vectors
-from samespace.where import Condition, parse
+from samespace.where import parse
 
 if TYPE_CHECKING:
-    from samespace.indexes.base import Mask, Neighbours
     from samespace.recall.tune import Tuning
-    from samespace.searcher import RecallReport, Searcher
 
-__all__ = ["AddReport", "Collection", "CompactReport", "Info", "Mode", "Nearest", "open"]
+__all__ = ["AddReport", "Collection", "CompactReport", "Info", "Mode", "Nearest"]
 
 Mode = Literal["vector", "text", "hybrid"]
 Where = Mapping[str, Any] | None
 
-DEFAULT_ENCODER = "minilm"
-
 _ENCODE_BATCH = 512  # rows a commit when they must be encoded: about half a second of work is at stake
 _STORE_BATCH = 16_384  # rows a commit when they bring their vectors
-_READ_BATCH = 1_024
 _FUSED = 50  # how deep each ranking is read, at least, before two are fused
-_RANGE_DEPTH = 64  # how deep a search for all of a score looks at first, and how many times deeper each time after
 _MODES = get_args(Mode)
-_ATTEMPTS = 8  # searches begun anew because rows vanished between finding and fetching
-
-
-def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
-    path: str | Path,
-    encoder: str | Encoder | None = None,
-    *,
-    space: Space | None = None,
-    engine: str = "auto",
-    recall: float | None = None,
-    memory: str | None = None,
-    remember_queries: bool = True,
-    on_recall: Callable[[RecallReport], None] | None = None,
-    create: bool = True,
-    timeout: float = 30.0,
-    threads: int | None = None,
-    max_cost: float | None = None,
-) -> Collection:
-    """Open the collection in a folder, or make it.
-
-    Args:
-        path: the folder, by custom ``name.ss``.
-        encoder: an encoder or its name. An existing collection remembers its own; a new one without
-            ``encoder`` and ``space`` uses ``"minilm"``.
-        space: instead of an encoder, for vectors that are made elsewhere.
-        engine: how to search: ``"auto"``, or an engine by name.
-        recall: the part of the true nearest rows that searches shall find, above 0 and at most 1. It is
-            measured on this collection, and watched. None takes what ``tune`` was told last, or else .99.
-        memory: what is held where, by a name in :data:`samespace.memory.TIERS`. None leaves an existing
-            collection as it is, and makes a new one ``"full"``.
-        remember_queries: keep the vectors of the latest queries with the index, to measure recall on.
-        on_recall: called with a :class:`RecallReport` after each check of live searches, from another thread.
-        create: make the collection if there is none.
-        timeout: seconds to wait for another writer.
-        threads: for the encoder, if it is given by name or remembered; None uses all cores.
-        max_cost: for the encoder, if it is given by name or remembered: the most that it may spend.
-
-    Raises:
-        SpaceMismatch: the collection's vectors live in another space than the encoder's, and its canaries prove
-            that they do.
-        NotFound: no collection and ``create=False``; no encoder or engine of that name.
-        StorageError: the files cannot be used (see its subclasses).
-    """
-    if not isinstance(path, str | Path) or not str(path):
-        raise InvalidInput(f"path must name a folder, got {path!r}.")
-    try:
-        os.fsencode(path)
-        is_path = "\0" not in str(path)
-    except UnicodeEncodeError:
-        is_path = False
-    if not is_path:
-        raise InvalidInput(f"path must name a folder; {str(path)!r} has characters that no file name can have.")
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-        raise InvalidInput(f"timeout must be a number of seconds, 0 or more, got {timeout!r}.")
-    timeout = min(timeout, threading.TIMEOUT_MAX, 1e6)
-    recall = None if recall is None else _share(recall)
-    if on_recall is not None and not callable(on_recall):
-        raise InvalidInput(f"on_recall must be a function of a RecallReport, got {on_recall!r}.")
-    tier = None if memory is None else tier_by_name(memory)
-    check_limits(threads, max_cost)
-    for option, value in (("threads", threads), ("max_cost", max_cost)):
-        if isinstance(encoder, Encoder) and value is not None:
-            raise InvalidInput(f"{option}= is for an encoder that is given by name; this one was made already.")
-    if isinstance(encoder, str):
-        encoder = encoder_by_name(encoder, threads=threads, max_cost=max_cost)
-    elif encoder is not None and not isinstance(encoder, Encoder):
-        raise InvalidInput(f"encoder must be a name or an Encoder, got {type(encoder).__name__}.")
-    if space is not None and not isinstance(space, Space):
-        raise InvalidInput(f"space must be a Space, got {type(space).__name__}.")
-    if encoder is not None and space is not None:
-        space.require(encoder.space, "open a collection with this encoder")
-    wanted = space if encoder is None else encoder.space
-    folder = Path(path)
-    try:
-        store = LocalStore(folder, timeout=timeout)
-    except NotFound:
-        if not create:
-            raise
-        if wanted is None:
-            encoder = encoder_by_name(DEFAULT_ENCODER, threads=threads, max_cost=max_cost)
-            wanted = encoder.space
-        store = LocalStore(
-            folder,
-            wanted,
-            encoder=None if encoder is None else encoder.name,
-            precision=(tier or TIERS["full"]).precision,
-            timeout=timeout,
-        )
-    try:
-        if encoder is not None:
-            encoder = _adopted(encoder, store, f"open {folder}")
-        elif wanted is not None:
-            store.space.require(wanted, f"open {folder}")
-        tier = _fitting(tier, store)
-        remembered = None if encoder is not None else partial(_remembered, store, threads, max_cost)
-        # Loaded with the first collection, and not by those who only encode.
-        from samespace.searcher import Searcher
-
-        searcher = Searcher(
-            store.space,
-            store.path / "index",
-            tier.engine or engine,
-            recall=recall,
-            builds=tier.builds,
-            remember=remember_queries,
-            on_recall=on_recall,
-        )
-        return Collection(store, encoder, searcher, tier, remembered)
-    except BaseException:
-        store.close()
-        raise
-
-
-def _fitting(tier: Tier | None, store: LocalStore) -> Tier:
-    """The tier that was asked for, or the first that holds vectors as this store does."""
-    if tier is None:
-        return next(tier for tier in TIERS.values() if tier.precision == store.precision)
-    if tier.precision != store.precision:
-        raise InvalidInput(
-            f"{store.path} holds its vectors as {store.precision}, and memory={tier.name!r} means {tier.precision}. "
-            f"Convert it: open it without memory=, and compact(memory={tier.name!r})."
-        )
-    return tier
-
-
-def _remembered(
-    store: LocalStore, threads: int | None, max_cost: float | None
-) -> tuple[Encoder | None, SamespaceError | None]:
-    """The encoder that the collection names; or None, and why it cannot be used.
-
-    What needs no encoder (reading, exporting, deleting, searching by Vectors) goes on without one.
-    """
-    if store.encoder is None:
-        return None, None
-    try:
-        check_familiar(store.encoder)
-        found = encoder_by_name(store.encoder, threads=threads, max_cost=max_cost)
-        return _adopted(found, store, f"use the encoder {store.encoder!r} for {store.path}"), None
-    except NotFound as error:
-        return None, InvalidInput(
-            f"{store.path} was made with the encoder {store.encoder!r}, which is not here: {error} "
-            "Pass it to open(path, encoder=...), or bring Vectors."
-        )
-    except SamespaceError as error:
-        return None, error
-
-
-def _adopted(encoder: Encoder, store: LocalStore, action: str) -> Encoder:
-    """The encoder as one of the collection's space, which its canaries prove where its name does not."""
-    if encoder.space == store.space:
-        return encoder
-    from samespace.encoders.proof import adopt
-
-    return adopt(encoder, store.space, _canaries(store), action)
-
-
-def _canaries(store: LocalStore) -> Canaries | None:
-    kept = store.canaries()
-    return None if kept is None else Canaries.from_bytes(kept)
 
 
 class Collection:
     """Rows of content, metadata and vector, all in one space. Made by :func:`open`; safe to use from threads.
 
     Attributes:
+        path: the folder; of a collection on a server its URL, without the password.
         space: of every vector in it.
+        store: its rows, as the stores' protocol has them (:class:`samespace.stores.base.Store`).
     """
 
     def __init__(
         self,
-        store: LocalStore,
+        rows: IndexedStore | Served,
         encoder: Encoder | None,
-        searcher: Searcher,
-        tier: Tier,
         remembered: Callable[[], tuple[Encoder | None, SamespaceError | None]] | None = None,
     ) -> None:
-        self._store = store
-        self._searcher = searcher
-        self._tier = tier
-        self.path = store.path
-        self.space = store.space
+        self._rows = rows
+        self.store = rows.store
+        self.path: Path | str = Path(rows.store.address) if isinstance(rows, IndexedStore) else rows.store.address
+        self.space = rows.store.space
         self._encoder_lock = threading.RLock()
         self._encoder, self._remembered = encoder, remembered
         self._refusal: SamespaceError | None = None
@@ -289,7 +115,7 @@ class Collection:
             total = AddReport(*map(operator.add, total, done))
             if progress is not None:
                 progress(batch.size)
-        self._searcher.keep_up(self._store.view())
+        self._rows.settle()
         if total.truncated:
             warnings.warn(
                 f"{total.truncated:,} of the rows added are longer than {self.encoder and self.encoder.max_tokens} "
@@ -301,38 +127,39 @@ class Collection:
 
     def _add_batch(self, batch: Batch) -> AddReport:
         if batch.vectors is not None:
-            tokens: list[tuple[int | None, int | None]] = [(None, None)] * len(batch.ids)
+            tokens: list[Tokens] = [(None, None)] * len(batch.ids)
             if batch.vectors.receipts is not None:
                 tokens = _tokens(batch.vectors)
-            written = self._store.write(batch.ids, batch.contents, batch.metadata, batch.vectors.comparable, tokens)
-            return AddReport(*written, 0, _truncated(tokens))
-        known = self._store.find(batch.ids)
+            rows = Block(batch.ids, batch.contents, batch.metadata, batch.vectors.comparable, tokens)
+            return AddReport(*self.store.write(rows), 0, _truncated(tokens))
+        known = self.store.get(batch.ids)
+        place = {name: row for row, name in enumerate(known.ids)}
         changed = [
             row
             for row, (name, fields) in enumerate(zip(batch.ids, batch.metadata, strict=True))
-            if name not in known or known[name].content != batch.contents[row] or known[name].metadata != fields
+            if name not in place
+            or known.contents[place[name]] != batch.contents[row]
+            or not _same_metadata(known.metadata[place[name]], fields)
         ]
         if not changed:
             return AddReport(0, 0, len(batch.ids), 0)
         ids, metadata = [batch.ids[row] for row in changed], [batch.metadata[row] for row in changed]
         contents = [batch.contents[row] for row in changed]
-        vectors, tokens = self._encode(ids, contents, known)
-        written = self._store.write(ids, contents, metadata, vectors, tokens)
+        vectors, tokens = self._encode(ids, contents, known, place)
+        written = self.store.write(Block(ids, contents, metadata, vectors, tokens))
         return AddReport(*written, len(batch.ids) - len(changed), _truncated(tokens))
 
     def _encode(
-        self, ids: list[str], contents: list[str | None], known: dict[str, StoredRow]
-    ) -> tuple[Matrix, list[tuple[int | None, int | None]]]:
+        self, ids: list[str], contents: list[str | None], known: Block, place: Mapping[str, int]
+    ) -> tuple[Matrix, list[Tokens]]:
         """Vectors and tokens of contents; a content that is stored under its id already keeps its vector."""
-        view = self._store.view()
         vectors = np.empty((len(ids), self.space.dimension), np.float32)
-        tokens: list[tuple[int | None, int | None]] = [(None, None)] * len(ids)
+        tokens: list[Tokens] = [(None, None)] * len(ids)
         fresh = []
         for row, (name, content) in enumerate(zip(ids, contents, strict=True)):
-            old = known.get(name)
-            if old is not None and old.content == content and view.first_slot <= old.slot < view.end_slot:
-                vectors[row] = view.vectors[old.slot - view.first_slot]
-                tokens[row] = (old.tokens_seen, old.tokens_total)
+            old = place.get(name)
+            if old is not None and known.contents[old] == content and self._is_own(known, old):
+                vectors[row], tokens[row] = known.vectors[old], known.tokens[old]
             else:
                 fresh.append(row)
         if fresh:
@@ -342,6 +169,10 @@ class Collection:
             for row, seen in zip(fresh, _tokens(made), strict=True):
                 tokens[row] = seen
         return vectors, tokens
+
+    def _is_own(self, known: Block, row: int) -> bool:
+        """Tell whether the vector is what was written with this content: on a server, others may write."""
+        return known.seals is None or known.seals[row] == seals(self.space, known[row : row + 1])[0]
 
     @property
     def encoder(self) -> Encoder | None:
@@ -391,7 +222,7 @@ class Collection:
 
     def canaries(self) -> Canaries | None:
         """The vectors of fixed texts by which an encoder proves that it is of this space; None if none are kept."""
-        return _canaries(self._store)
+        return canaries_of(self.store)
 
     def keep_canaries(self, canaries: Canaries) -> None:
         """Keep canaries of this space, unless some are kept.
@@ -403,8 +234,8 @@ class Collection:
             raise InvalidVectors(
                 f"Canaries of dimension {canaries.document.shape[1]} cannot be of the space {self.space}."
             )
-        if self._store.canaries() is None:
-            self._store.keep_canaries(canaries.to_bytes())
+        if self.store.note("canaries") is None:
+            self.store.keep_note("canaries", canaries.to_bytes(), replace=False)
 
     def delete(self, ids: Iterable[str] | None = None, *, where: Where = None) -> int:
         """Delete rows by id, or all that meet a condition, in one durable commit.
@@ -419,8 +250,11 @@ class Collection:
             raise InvalidInput(
                 "delete needs ids or where=, one of the two. To delete everything: delete(collection.ids())."
             )
-        chosen = list(self.ids(where)) if ids is None else _id_list(ids)
-        return self._store.delete(chosen) if chosen else 0
+        if ids is not None:
+            return self.store.delete(_id_list(ids))
+        condition = parse(where)
+        assert condition is not None  # noqa: S101  # since where is not
+        return self.store.delete_where(condition)
 
     def compact(self, *, memory: str | None = None) -> CompactReport:
         """Give back the space of deleted and replaced rows. Needs room for one copy of the live vectors.
@@ -434,12 +268,14 @@ class Collection:
                 f"compact converts to 'full' or 'half', got {memory!r}; 'codes' and 'disk' are for open(memory=), and "
                 "hold while the collection is open."
             )
-        before = self._bytes()
-        self._store.compact(None if tier is None else tier.precision)
-        if tier is not None:
-            self._tier = tier
-        self._searcher.keep_up(self._store.view())
-        return CompactReport(before, self._bytes())
+        before = self._rows.size
+        if isinstance(self._rows, IndexedStore):
+            self._rows.compact(tier)
+        elif tier is not None:
+            raise InvalidInput(f"memory= is for a collection in a folder; {self.path} holds its vectors as it does.")
+        else:
+            self.store.compact()
+        return CompactReport(before, self._rows.size)
 
     # Reading
 
@@ -513,20 +349,10 @@ class Collection:
     ) -> Nearest:
         """Find the ids nearest to each of many queries, as arrays: the quick way where rows are not needed."""
         count, condition = _positive(k), parse(where)
-        recall = None if recall is None else _share(recall)
+        recall = None if recall is None else share(recall)
         vectors = self._queries(queries, "vector")[1]
         assert vectors is not None  # noqa: S101  # of mode "vector"
-        for _ in range(_ATTEMPTS):
-            view = self._store.view()
-            found = self._neighbours(view, vectors, min(count, max(len(view.live), 1)), condition, recall)
-            if condition is not None and self._has_moved(view):
-                continue
-            there = found.positions >= 0
-            names = np.full(found.positions.shape, None, object)
-            names[there] = self._store.ids_of(found.positions[there] + view.first_slot)
-            if None not in names[there].tolist():
-                return Nearest(names, found.scores)
-        raise self._unsettled("searched")
+        return Nearest(*self._rows.nearest_ids(vectors, count, condition, recall))
 
     def search_batch(
         self,
@@ -542,41 +368,20 @@ class Collection:
         if mode not in _MODES:
             raise InvalidInput(f"mode must be one of {', '.join(_MODES)}; got {mode!r}.")
         condition = None if where is None else parse(where)
-        recall = None if recall is None else _share(recall)
+        recall = None if recall is None else share(recall)
         texts, vectors = self._queries(queries, mode)
-        for _ in range(_ATTEMPTS):
-            view = self._store.view()
-            depth = min(count, max(len(view.live), 1))
-            found = self._positions(view, texts, vectors, depth, condition, mode, recall)
-            if (condition is not None or mode != "vector") and self._has_moved(view):
-                continue
-            results = self._fetch(view, found)
-            if results is not None:
-                return results
-        raise self._unsettled("searched")
+        if vectors is None:
+            return [self._rows.match_text(text, count, condition) for text in texts]
+        if mode == "hybrid":
+            return self._rows.hybrid(texts, vectors, count, max(_FUSED, 2 * count), condition, recall)
+        return self._rows.search(vectors, count, condition, recall)
 
     def _within(self, query: Sequence[str] | Vectors, least: float, where: Where, recall: float | None) -> list[Hit]:
-        """All rows that score at least so much: more and more of the nearest, until one falls short."""
         condition = parse(where)
-        recall = 1.0 if recall is None else _share(recall)  # all of them, unless less will do
+        recall = 1.0 if recall is None else share(recall)  # all of them, unless less will do
         vectors = self._queries(query, "vector")[1]
         assert vectors is not None  # noqa: S101  # of mode "vector"
-        for _ in range(_ATTEMPTS):
-            view, depth = self._store.view(), _RANGE_DEPTH
-            while True:
-                found = self._neighbours(view, vectors, min(depth, max(len(view.live), 1)), condition, recall)
-                scores = found.scores[0]
-                if len(scores) < depth or scores[-1] < least:
-                    break
-                depth *= _RANGE_DEPTH
-            if condition is not None and self._has_moved(view):
-                continue
-            enough = scores >= least
-            pairs = zip(found.positions[0][enough].tolist(), scores[enough].tolist(), strict=True)
-            results = self._fetch(view, [list(pairs)])
-            if results is not None:
-                return results[0]
-        raise self._unsettled("searched")
+        return self._rows.within(vectors, least, condition, recall)
 
     def _queries(self, queries: Sequence[str] | Vectors, mode: Mode) -> tuple[list[str], Matrix | None]:
         if isinstance(queries, Vectors):
@@ -596,158 +401,36 @@ class Collection:
         self.space.require(made.space, f"search {self.path}")
         return list(queries), made.comparable
 
-    def _unsettled(self, done: str) -> StorageError:
-        return StorageError(f"{self.path} changed {_ATTEMPTS} times while it was {done}. Try again.")
-
-    def _has_moved(self, view: View) -> bool:
-        """Tell whether a compaction came in between, so that what was read of rows is not of the view's slots."""
-        return self._store.view().first_slot != view.first_slot
-
-    def _settled(self, condition: Condition | None) -> tuple[View, Mask]:
-        """A view, and which of its rows meet the condition."""
-        for _ in range(_ATTEMPTS):
-            view = self._store.view()
-            mask = self._store.matching(condition, view)
-            if condition is None or not self._has_moved(view):
-                return view, mask
-        raise self._unsettled("read")
-
-    def _neighbours(
-        self, view: View, vectors: Matrix, k: int, condition: Condition | None, recall: float | None
-    ) -> Neighbours:
-        mask: Mask | None = None
-        if condition is not None or view.count != len(view.live):
-            mask = self._store.matching(condition, view)
-        return self._searcher.nearest(view, np.ascontiguousarray(vectors), k, mask, recall)
-
-    def _positions(
-        self,
-        view: View,
-        texts: list[str],
-        vectors: Matrix | None,
-        k: int,
-        condition: Condition | None,
-        mode: Mode,
-        recall: float | None,
-    ) -> list[list[tuple[int, float]]]:
-        """Positions and scores for each query, best first."""
-        if mode == "vector" and vectors is not None:
-            near = self._neighbours(view, vectors, k, condition, recall)
-            return [
-                [(position, score) for position, score in zip(*pair, strict=True) if position >= 0]
-                for pair in zip(near.positions.tolist(), near.scores.tolist(), strict=True)
-            ]
-        depth = max(_FUSED, 2 * k) if mode == "hybrid" else k
-        allowed = self._store.matching(condition, view)
-        by_words = [self._store.match_text(text, depth, allowed, view) for text in texts]
-        if vectors is None:
-            return by_words
-        near = self._neighbours(view, vectors, depth, condition, recall)
-        return [
-            fuse([positions[positions >= 0], np.array([position for position, _ in words], np.int64)], k)
-            for positions, words in zip(near.positions, by_words, strict=True)
-        ]
-
-    def _fetch(self, view: View, found: list[list[tuple[int, float]]]) -> list[list[Hit]] | None:
-        """The rows at these positions as hits; None if one has gone since, and the search must begin anew."""
-        first = view.first_slot
-        if len(found) == 1:
-            slots = [first + position for position, _ in found[0]]
-        else:
-            slots = list({first + position: None for hits in found for position, _ in hits})
-        rows = self._store.fetch(slots)
-        if len(rows) < len(slots):
-            return None
-        fields = _parsed(rows)
-        if len(found) == 1:
-            return [
-                [
-                    Hit(row.id, score, row.content, metadata)
-                    for row, metadata, (_, score) in zip(rows, fields, found[0], strict=True)
-                ]
-            ]
-        by_slot = dict(zip(slots, zip(rows, fields, strict=True), strict=True))
-        return [
-            [
-                Hit(row.id, score, row.content, metadata)
-                for (row, metadata), score in ((by_slot[first + position], score) for position, score in hits)
-            ]
-            for hits in found
-        ]
-
     def get(self, ids: Iterable[str]) -> list[Row]:
         """The rows of these ids, in the order asked; ids that are not there are left out."""
-        names = _id_list(ids)
-        for _ in range(_ATTEMPTS):
-            found = {row.id: row for part in _chunks(names) for row in self._store.find(part).values()}
-            view = self._store.view()
-            if all(view.first_slot <= row.slot < view.end_slot for row in found.values()):
-                return _rows([found[name] for name in names if name in found], view)
-        raise self._unsettled("read")
+        return list(_rows(self.store.get(_id_list(ids))))
 
     def rows(self, where: Where = None) -> Iterator[Row]:
-        """All rows, or those that meet a condition, in order of insertion, as of when the iteration began.
+        """All rows, or those that meet a condition, in order of insertion where the store keeps one.
 
-        Rows that are deleted or replaced while it goes on are left out, and so is what was added since.
+        In a folder they are those of when the iteration began; what is deleted, replaced or added while it goes on is
+        left out. Elsewhere such rows may be among them, each at most once.
         """
-        view, mask = self._settled(parse(where))  # a filter that is wrong is told now, not at the first row
-        return (row for stored in self._stored(view, mask) for row in _rows(stored, view))
+        blocks = self.store.scan(parse(where))
+        return (row for block, _ in blocks for row in _rows(block))
 
     def __iter__(self) -> Iterator[Row]:
         return self.rows()
 
     def ids(self, where: Where = None) -> Iterator[str]:
-        """The ids of all rows, or of those that meet a condition, in order of insertion."""
-        view, mask = self._settled(parse(where))
-        return (row.id for stored in self._stored(view, mask) for row in stored)
-
-    def _stored(self, view: View, mask: Mask) -> Iterator[list[StoredRow]]:
-        positions = np.flatnonzero(mask)
-        for start in range(0, len(positions), _READ_BATCH):
-            slots = (positions[start : start + _READ_BATCH] + view.first_slot).tolist()
-            stored = self._store.fetch(slots)
-            if not stored and self._store.view().first_slot != view.first_slot:
-                raise StorageError(f"{self.path} was compacted while it was read. Start again.")
-            yield stored
+        """The ids of all rows, or of those that meet a condition, in order of insertion where the store keeps one."""
+        return self._rows.ids(parse(where))
 
     def count(self, where: Where = None) -> int:
         """How many rows there are, or meet a condition."""
-        if where is None:
-            return self._store.view().count
-        return int(self._settled(parse(where))[1].sum())
+        return self.store.count(parse(where))
 
     def __len__(self) -> int:
         return self.count()
 
     def info(self) -> Info:
         """The collection in figures."""
-        view = self._store.view()
-        sizes = self._store.sizes
-        index = self._searcher.describe(view)
-        return Info(
-            path=self.path,
-            space=self.space,
-            encoder=self._store.encoder,
-            proven=self._store.canaries() is not None,
-            count=view.count,
-            deleted=len(view.live) - view.count,
-            truncated=self._store.truncated(),
-            bytes_vectors=sizes["vectors"],
-            bytes_catalog=sizes["catalog"],
-            bytes_index=_folder_bytes(self.path / "index"),
-            engine=index.engine,
-            indexed=index.rows,
-            memory=self._tier.name,
-            memory_index=index.memory,
-            sequence=view.sequence,
-            declared_recall=index.report.declared,
-            running_recall=index.report.running,
-            checked=index.report.checked,
-            alarms=index.report.alarms,
-            tuning=index.tuning,
-            building=index.building,
-            note=index.note,
-        )
+        return self._rows.info()
 
     def tune(
         self,
@@ -771,33 +454,30 @@ class Collection:
             NotFound: there is no engine of that name.
             MissingExtra: an engine's library is not installed.
         """
-        declared = None if recall is None else _share(recall)
+        declared = None if recall is None else share(recall)
         if engines is not None:
             names = [engines] if isinstance(engines, str) else list(engines)
             if not names:
                 raise InvalidInput("engines must name at least one engine, got none.")
-            from samespace.indexes import require
+            if isinstance(self._rows, IndexedStore):
+                from samespace.indexes import require
 
-            for name in names:
-                require(name)
+                for name in names:
+                    require(name)
             engines = names
         if progress is not None and not callable(progress):
             raise InvalidInput(f"progress must be a function of a text and a number, got {progress!r}.")
-        view = self._store.view()
-        if view.count == 0:
+        if self.count() == 0:
             raise InvalidInput(f"{self.path} is empty; there is nothing to measure.")
-        return self._searcher.tune(view, declared, engines, progress)
+        return self._rows.tune(declared, engines, progress)
 
     def verify(self) -> list[str]:
         """Read everything and compare it with what was written; one sentence for each thing that is wrong."""
-        return self._store.verify()
+        return self._rows.verify()
 
     def close(self) -> None:
         """Keep the index for the next time and close the files. Closing twice is fine."""
-        try:
-            self._searcher.close()
-        finally:
-            self._store.close()
+        self._rows.close()
 
     def __enter__(self) -> Self:
         return self
@@ -809,9 +489,6 @@ class Collection:
 
     def __repr__(self) -> str:
         return f"Collection({str(self.path)!r}, {self.space})"
-
-    def _bytes(self) -> int:
-        return sum(self._store.sizes.values()) + _folder_bytes(self.path / "index")
 
 
 def _behind(stream: Iterator[Batch], work: Callable[[Batch], AddReport]) -> Iterator[tuple[Batch, AddReport]]:
@@ -833,37 +510,34 @@ def _behind(stream: Iterator[Batch], work: Callable[[Batch], AddReport]) -> Iter
         raise failure
 
 
-def _rows(stored: Sequence[StoredRow], view: View) -> list[Row]:
-    positions = np.array([row.slot - view.first_slot for row in stored], np.int64)
-    vectors = view.vectors[positions].astype(np.float32, copy=False)
-    return [
-        Row(row.id, row.content, fields, vector, row.tokens_seen, row.tokens_total)
-        for row, fields, vector in zip(stored, _parsed(stored), vectors, strict=True)
-    ]
+def canaries_of(store: Store) -> Canaries | None:
+    """The canaries that a store keeps."""
+    kept = store.note("canaries")
+    return None if kept is None else Canaries.from_bytes(kept)
 
 
-def _parsed(rows: Sequence[StoredRow]) -> list[dict[str, Any]]:
-    """The metadata of rows. One JSON document is parsed much faster than many."""
-    try:
-        fields: list[dict[str, Any]] = json.loads(f"[{','.join(row.metadata for row in rows)}]")
-        if len(fields) == len(rows):
-            return fields
-    except ValueError:
-        pass
-    raise CollectionCorrupt(
-        f"The metadata of a row among {rows[0].id!r} … {rows[-1].id!r} is not JSON; something else wrote into the "
-        "catalogue. Restore it from a backup."
-    )
+def _rows(block: Block) -> Iterator[Row]:
+    fields = parsed(block.metadata, block.ids)
+    for name, content, metadata, vector, tokens in zip(
+        block.ids, block.contents, fields, block.vectors, block.tokens, strict=True
+    ):
+        yield Row(name, content, metadata, vector, *tokens)
 
 
-def _tokens(vectors: Vectors) -> list[tuple[int | None, int | None]]:
+def _same_metadata(kept: str, given: str) -> bool:
+    # An engine may write JSON in its own way.
+    same: bool = kept == given or json.loads(kept) == json.loads(given)
+    return same
+
+
+def _tokens(vectors: Vectors) -> list[Tokens]:
     if vectors.receipts is None:
         return [(None, None)] * len(vectors)
     pairs = zip(vectors.receipts.seen.tolist(), vectors.receipts.total.tolist(), strict=True)
     return [(seen, total) if total else (None, None) for seen, total in pairs]
 
 
-def _truncated(tokens: list[tuple[int | None, int | None]]) -> int:
+def _truncated(tokens: list[Tokens]) -> int:
     return sum(seen is not None and total is not None and seen < total for seen, total in tokens)
 
 
@@ -877,7 +551,7 @@ def _positive(k: int) -> int:
     return count
 
 
-def _share(recall: float) -> float:
+def share(recall: float) -> float:
     if isinstance(recall, bool) or not isinstance(recall, int | float | np.number) or not 0 < recall <= 1:
         raise InvalidInput(f"recall must be a number above 0 and at most 1, got {recall!r}.")
     return float(recall)
@@ -893,18 +567,3 @@ def _id_list(ids: Iterable[str]) -> list[str]:
     if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
         raise InvalidInput(f"ids must be a list of texts, got {type(ids).__name__}.")
     return [check_id(name, f"ids[{row}]") for row, name in enumerate(ids)]
-
-
-def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(values)
-    while part := list(islice(iterator, _READ_BATCH)):
-        yield part
-
-
-def _folder_bytes(folder: Path) -> int:
-    size = 0
-    if folder.is_dir():
-        for file in folder.iterdir():
-            with contextlib.suppress(OSError):  # it was a draft, and is in its place by now
-                size += file.stat().st_size
-    return size

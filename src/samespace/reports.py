@@ -59,7 +59,11 @@ class CompactReport(NamedTuple):
 class Info:
     """A collection in figures.
 
+    Of a collection on a server, what its engine does not say is 0: slots of deleted rows, memory, changes; and all
+    bytes are those of the catalogue.
+
     Attributes:
+        path: the folder, or the URL without its password.
         encoder: name of the encoder that made the vectors; None for vectors made elsewhere.
         proven: canaries are kept, by which an encoder proves that it is of this space.
         count: rows.
@@ -68,7 +72,7 @@ class Info:
         bytes_vectors, bytes_catalog, bytes_index: on disk.
         engine: that answers searches without a filter.
         indexed: slots that the index covers; the rest is compared one by one.
-        memory: name of the tier (:data:`samespace.memory.TIERS`).
+        memory: name of the tier (:data:`samespace.memory.TIERS`); ``"server"`` where that is up to an engine.
         memory_index: bytes that the indexes hold in memory; vectors are memory-mapped.
         sequence: number of the last change.
         declared_recall: the part of the true nearest rows that searches shall find.
@@ -80,7 +84,7 @@ class Info:
         note: what is not as it was asked for, and why.
     """
 
-    path: Path
+    path: Path | str
     space: Space
     encoder: str | None
     proven: bool

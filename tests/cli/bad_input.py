@@ -112,7 +112,7 @@ def prepare() -> None:
     import numpy as np
 
     from samespace import Space, Vectors
-    from samespace.collection import open as open_collection
+    from samespace.opening import open as open_collection
     from samespace.interchange import export_collection
 
     with open_collection("notes.ss", "wordllama") as rows:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-import samespace.collection
+import samespace.opening
 import samespace.encoders
 from samespace.cli import main
-from samespace.collection import open as open_collection
+from samespace.opening import open as open_collection
 from samespace.testing.encoder import CharacterEncoder
 
 # The tables that the tests and the reference share lie beside this file.
@@ -65,7 +65,7 @@ def _characters(monkeypatch):
         return real(name, threads=threads, max_cost=max_cost)
 
     monkeypatch.setattr(samespace.encoders, "encoder", by_name)
-    monkeypatch.setattr(samespace.collection, "encoder_by_name", by_name)
+    monkeypatch.setattr(samespace.opening, "encoder_by_name", by_name)
 
 
 @pytest.fixture

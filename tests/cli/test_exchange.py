@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from samespace.collection import open as open_collection
+from samespace.opening import open as open_collection
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])

@@ -117,7 +117,7 @@ def test_main_takes_its_arguments_from_the_command_line(monkeypatch, capsys):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGPIPE is of Unix")
 def test_a_closed_pipe_is_silent(tmp_path, notes):
-    from samespace.collection import open as open_collection
+    from samespace.opening import open as open_collection
 
     with open_collection("notes.ss") as rows:
         rows.add([f"passage {n} of many" for n in range(3000)])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import samespace.cli.intake
-from samespace.collection import open as open_collection
+from samespace.opening import open as open_collection
 
 FAST = ("--encoder", "characters")
 GUIDE = """# Guide

@@ -1,7 +1,7 @@
 import dataclasses
 
 from samespace.collection import Collection
-from samespace.collection import open as open_collection
+from samespace.opening import open as open_collection
 from samespace.recall.estimate import Estimate
 from samespace.recall.tune import Curve, Point, Tuning
 

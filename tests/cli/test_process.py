@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from samespace.collection import open as open_collection
+from samespace.opening import open as open_collection
 from samespace.errors import NotFound
 
 GUIDE = """# Bread

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from samespace.cli.hits import _best_window, place, show_hits
-from samespace.collection import open as open_collection
+from samespace.opening import open as open_collection
 from samespace.hits import Hit
 
 

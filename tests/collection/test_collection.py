@@ -382,7 +382,7 @@ def test_a_collection_does_not_send_queries_to_a_stranger(path, monkeypatch, url
     if variable:
         monkeypatch.setenv(variable, "")
     sent = []
-    monkeypatch.setattr("samespace.collection.encoder_by_name", lambda name, **_: sent.append(name) or made)
+    monkeypatch.setattr("samespace.opening.encoder_by_name", lambda name, **_: sent.append(name) or made)
     with ss.open(path) as notes:
         assert notes.count() == 1
         assert sent == [], "nothing is asked before something is encoded"

@@ -62,9 +62,9 @@ def test_looking_up_in_sorted_values_selects_the_same_rows(filtered, where):
     notes, rows = filtered
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(columns, "_MANY", 0)
-        notes._store._masks.clear()
+        notes._rows.rows._masks.clear()
         assert list(notes.ids(where)) == [name for name, row in rows.items() if naive(where, row)]
-        notes._store._masks.clear()
+        notes._rows.rows._masks.clear()
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

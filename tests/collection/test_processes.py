@@ -119,7 +119,7 @@ HOLDER = (
     PRELUDE
     + """
 notes = ss.open(sys.argv[1])
-with notes._store._transaction():
+with notes._rows.rows._transaction():
     print("held", flush=True)
     sys.stdin.readline()
 """

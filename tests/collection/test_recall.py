@@ -115,7 +115,7 @@ def test_tune_measures_and_keeps_what_it_found(rows, data):
 
 def settle(collection):
     """Wait for what is being done in the background."""
-    pending = collection._searcher._upkeep._pending
+    pending = collection._rows.searcher._upkeep._pending
     if pending is not None:
         wait([pending])
 
@@ -196,7 +196,7 @@ def test_closing_stops_a_build(rows, data, monkeypatch):
     collection = ss.open(rows, engine="graph")
     for n in range(100):
         collection.search(as_query(data[1][n : n + 1]))
-    children = collection._searcher._upkeep._children
+    children = collection._rows.searcher._upkeep._children
     assert len(children) == 1
     collection.close()
     assert children[0].poll() is not None
@@ -211,7 +211,7 @@ def test_a_wrong_effort_is_noticed_and_mended(graph, data, monkeypatch):
         collection.search(as_query(data[1][:1]))
         point = next(iter(collection.info().tuning.curves)).points[0]
         way = searcher._Way(replace(point, effort=1), 1.0, exactly=False)
-        collection._searcher._ways = {(collection._searcher._generation, 0.99, 10): way}
+        collection._rows.searcher._ways = {(collection._rows.searcher._generation, 0.99, 10): way}
         noticed = None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -239,7 +239,7 @@ def test_an_index_over_other_vectors_is_noticed_and_made_anew(rows, graph, data,
     with opened(path, data, recall=0.95, engine=name) as collection:
         collection.search(as_query(data[1][:1]))
         settle(collection)
-        keeper = collection._searcher._upkeep
+        keeper = collection._rows.searcher._upkeep
         wrong = engine(name)(DIMENSION, "cosine")
         wrong.extend(np.roll(data[0], 1, axis=1))
         wrong = Misled(wrong, data[0])

@@ -95,7 +95,7 @@ def _ready(path: Path, encoder: Encoder, *, quiet: bool) -> Collection:
     """Open the demo's collection; make it, go on making it, or bring it up to date first."""
     from importlib.metadata import version
 
-    from samespace.collection import open as open_collection
+    from samespace.opening import open as open_collection
 
     wanted = _Made(platform.python_version(), version("samespace"), encoder.space.id, complete=True)
     label = path.with_name(f"{path.name}.json")

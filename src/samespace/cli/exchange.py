@@ -37,8 +37,8 @@ def export_command(collection: str, file: str, where: Mapping[str, Any] | None, 
     The suffix says how: .jsonl or .parquet. A FILE of - is JSONL on standard output. The first line of JSONL
     is a header with the space.
     """
-    from samespace.collection import open as open_collection
     from samespace.interchange import export_collection
+    from samespace.opening import open as open_collection
 
     with open_collection(collection, create=False) as rows:
         if file == "-":
@@ -101,9 +101,9 @@ def _file(name: str) -> Iterator[Path]:
 
 def _collection(into: str, path: Path, encoder: str | None) -> Collection:
     """Open or make the collection; a new one has the file's space, and its encoder if that is known."""
-    from samespace.collection import open as open_collection
     from samespace.encoders import MODELS
     from samespace.interchange import read_header
+    from samespace.opening import open as open_collection
 
     header = read_header(path)
     model = MODELS.get(header.encoder or "")

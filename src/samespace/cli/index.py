@@ -63,7 +63,7 @@ def index_command(
     """
     from samespace.cli.inputs import Inputs
     from samespace.cli.intake import take_in
-    from samespace.collection import open as open_collection
+    from samespace.opening import open as open_collection
 
     inputs = Inputs.of(paths, _columns(text, id_, metadata))
     begun = time.perf_counter()

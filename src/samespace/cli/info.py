@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @options.as_json
 def info_command(collection: str, as_json: bool) -> None:
     """Show what COLLECTION holds: its space and encoder, rows, sizes and index."""
-    from samespace.collection import open as open_collection
+    from samespace.opening import open as open_collection
 
     with open_collection(collection, create=False) as rows:
         info = rows.info()
@@ -34,7 +34,7 @@ def info_command(collection: str, as_json: bool) -> None:
 @options.as_json
 def compact_command(collection: str, memory: str | None, as_json: bool) -> None:
     """Give back the space that deleted and replaced rows of COLLECTION take."""
-    from samespace.collection import open as open_collection
+    from samespace.opening import open as open_collection
 
     with open_collection(collection, create=False) as rows:
         report = rows.compact(memory=memory)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @options.as_json
 def get_command(collection: str, ids: Sequence[str], vectors: bool, as_json: bool) -> int:
     """Show the rows of COLLECTION that have these IDs."""
-    from samespace.collection import open as open_collection
+    from samespace.opening import open as open_collection
 
     if vectors and not as_json:
         raise click.UsageError("--vectors needs --json: a vector is nothing to read.")
@@ -56,7 +56,7 @@ def delete_command(
     collection: str, ids: Sequence[str], where: Mapping[str, Any] | None, yes: bool, as_json: bool
 ) -> int:
     """Delete rows of COLLECTION: those with these IDs, or those that --where fits."""
-    from samespace.collection import open as open_collection
+    from samespace.opening import open as open_collection
 
     if bool(ids) == (where is not None):
         raise click.UsageError("Say which rows: either IDs or --where.")

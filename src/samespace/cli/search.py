@@ -58,7 +58,7 @@ def search_command(
 
     A QUERY of - is read from standard input. A higher score is better.
     """
-    from samespace.collection import open as open_collection
+    from samespace.opening import open as open_collection
 
     if min_score is not None and math.isnan(min_score):
         raise click.UsageError("--min-score must be a number that scores can be compared with, not nan.")

@@ -47,7 +47,7 @@ def tune_command(collection: str, recall: float | None, engines: str | None, plo
     Recall is the part of the true nearest rows that a search finds. It is measured on the collection's vectors
     and its latest queries. Building an engine can take minutes; Ctrl-C leaves everything as it was.
     """
-    from samespace.collection import open as open_collection
+    from samespace.opening import open as open_collection
 
     names = None if engines is None else _names(engines)
     with open_collection(collection, create=False) as rows, stages("tuning", quiet=as_json) as show:

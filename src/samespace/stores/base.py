@@ -17,14 +17,14 @@ from samespace.space import Space
 from samespace.vectors import Matrix
 from samespace.where import Condition
 
-__all__ = ["EXACT", "Block", "Feature", "Figures", "Store", "Tokens", "Written", "parsed", "seals"]
+__all__ = ["EXACT", "Block", "Feature", "Figures", "Store", "Tokens", "Written", "check_vectors", "parsed", "seals"]
 
 Tokens = tuple[int | None, int | None]
-Feature = Literal["text", "order", "exact", "tuning"]
+Feature = Literal["text", "order", "exact", "tuning", "seals"]
 
 EXACT = 0  # the effort that compares with every vector
 
-_LONGEST = {"cosine": 1.001}  # of vectors that were normalised and then rounded; other metrics have no bound
+_ROUNDED = 0.002  # from 1 is the square of a length that was 1, and then rounded
 
 
 class Written(NamedTuple):
@@ -248,10 +248,12 @@ def check_vectors(block: Block, space: Space) -> None:
             f"Expected float32 vectors of shape ({len(block)}, {space.dimension}), got {vectors.dtype} of shape "
             f"{vectors.shape}."
         )
-    wrong = ~np.isfinite(vectors).all(axis=1)
-    if space.metric in _LONGEST:
-        lengths = np.linalg.norm(vectors, axis=1)
-        wrong |= ~(np.abs(lengths - 1) < _LONGEST[space.metric] - 1)
+    squares = np.einsum("ij,ij->i", vectors, vectors)
+    if space.metric == "cosine":
+        wrong = ~(np.abs(squares - 1) < _ROUNDED)
+    else:
+        wrong = ~np.isfinite(squares)
+        wrong[wrong] = ~np.isfinite(vectors[wrong]).all(axis=1)  # large numbers, whose squares are too large
     if wrong.any():
         row = block.ids[int(wrong.argmax())]
         raise InvalidVectors(f"The vector of row {row!r} is not one of {space}: NaN, infinite, or not of unit length.")
@@ -276,7 +278,7 @@ def seals(space: Space, block: Block) -> list[bytes | None]:
 
 
 def parsed(metadata: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The metadata of rows. One JSON document is parsed much faster than many.
+    """The metadata of rows, of which there may be none. One JSON document is parsed much faster than many.
 
     Raises:
         CollectionCorrupt: something else wrote what is not JSON.

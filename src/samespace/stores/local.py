@@ -33,6 +33,7 @@ from samespace.errors import (
 )
 from samespace.space import Space
 from samespace.stores import schema
+from samespace.stores.base import Written
 from samespace.stores.columns import Columns
 from samespace.stores.failures import Failures, busy
 from samespace.stores.fulltext import match_words
@@ -50,7 +51,7 @@ from samespace.stores.vectorfile import (
 from samespace.vectors import Matrix, Stored
 from samespace.where import Condition
 
-__all__ = ["LocalStore", "StoredRow", "View", "Written"]
+__all__ = ["LocalStore", "StoredRow", "View"]
 
 _COPY_BLOCK = 16_384  # rows copied at once by compaction
 _LONG_LOG = 1_000  # entries from which reading the rows' slots may be quicker than replaying the log,
@@ -80,13 +81,6 @@ class StoredRow(NamedTuple):
 
 # As StoredRow._make, without a call of Python's for each row.
 _stored_row = partial(tuple.__new__, StoredRow)
-
-
-class Written(NamedTuple):
-    """What one committed batch did."""
-
-    added: int
-    replaced: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,6 +292,14 @@ class LocalStore:
             found = self._read("SELECT vectors FROM canaries")
             return found[0][0] if found else None
 
+    def note(self, name: str) -> bytes | None:
+        """What :meth:`keep_note` kept under a name; None if nothing was."""
+        with self._lock, self._errors:
+            if not self._read("SELECT 1 FROM sqlite_master WHERE name = 'notes'"):
+                return None
+            found = self._read("SELECT value FROM notes WHERE name = ?", (name,))
+            return found[0][0] if found else None
+
     def truncated(self) -> int:
         """How many rows were longer than their encoder read."""
         with self._lock, self._errors:
@@ -381,11 +383,17 @@ class LocalStore:
                 written.result()
         return Written(len(ids) - len(removed), len(removed))
 
-    def keep_canaries(self, vectors: bytes) -> None:
-        """Keep what proves an encoder of this space later, unless something is kept already."""
+    def keep_canaries(self, vectors: bytes, *, replace: bool = False) -> None:
+        """Keep what proves an encoder of this space later, by default unless something is kept already."""
         with self._transaction() as writer:
             writer.execute(schema.CANARIES)
-            writer.execute("INSERT OR IGNORE INTO canaries VALUES (1, ?)", (vectors,))
+            writer.execute(_insert("canaries", replace=replace), (1, vectors))
+
+    def keep_note(self, name: str, value: bytes, *, replace: bool = True) -> None:
+        """Keep some bytes under a name; with ``replace=False``, what is there stays."""
+        with self._transaction() as writer:
+            writer.execute(schema.NOTES)
+            writer.execute(_insert("notes", replace=replace), (name, value))
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the rows of these ids in one durable commit, and say how many there were."""
@@ -476,6 +484,14 @@ class LocalStore:
             "vectors": sum(file.stat().st_size for file in vector_files(self.path)),
             "catalog": sum(file.stat().st_size for file in self.path.glob(f"{_CATALOG}*")),
         }
+
+    def remove_files(self) -> None:
+        """Delete the closed collection's files, and its folder unless there is something else in it."""
+        with self._errors:
+            for file in [*self.path.glob(f"{_CATALOG}*"), *vector_files(self.path)]:
+                file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
 
     def close(self) -> None:
         """Close the files. Closing twice is fine."""
@@ -594,6 +610,10 @@ class LocalStore:
 
     def _map(self, layout: _Layout) -> Stored:
         return map_vectors(self._file(layout), len(layout), self.space.dimension, layout.precision)
+
+
+def _insert(table: str, *, replace: bool) -> str:
+    return f"INSERT OR {'REPLACE' if replace else 'IGNORE'} INTO {table} VALUES (?, ?)"  # noqa: S608  # our own names
 
 
 def _check_precision(precision: Precision) -> None:

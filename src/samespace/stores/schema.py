@@ -14,6 +14,7 @@ __all__ = [
     "CANARIES",
     "FORMATS",
     "MIGRATIONS",
+    "NOTES",
     "check",
     "connect",
     "create",
@@ -54,8 +55,10 @@ MIGRATIONS = (
     """,
 )
 
-# Made when first needed and no step of a format: a samespace that does not know the table does not miss it.
+# Made when first needed and no step of a format: a samespace that does not know these tables does not miss them.
 CANARIES = "CREATE TABLE IF NOT EXISTS canaries (one INTEGER PRIMARY KEY CHECK (one = 1), vectors BLOB NOT NULL)"
+
+NOTES = "CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 
 # The format that vectors of a precision need. A collection takes no step before it must, so that one of float32 stays
 # readable for older versions.
