@@ -24,9 +24,9 @@ _THIRD = (
     "searcher",
     "memory",
     "reports",
+    "belonging",
     "indexed",
     "served",
-    "belonging",
     "collection",
     "opening",
     "interchange",
@@ -38,7 +38,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
     1: ("space", "vectors", "where", "hits"),
     2: ("encoders", "indexes", "stores", "sources"),
     3: _THIRD,
-    5: ("apps",),
+    4: ("keeping",),
+    5: ("apps", "scale"),
     6: ("cli", "testing"),
 }
 # Rooms that may know the ones before them on their own floor.

@@ -26,7 +26,7 @@ from samespace.stores.local import LocalStore
 if TYPE_CHECKING:
     from samespace.searcher import RecallReport
 
-__all__ = ["open"]
+__all__ = ["open", "stand"]
 
 DEFAULT_ENCODER = "minilm"
 
@@ -72,8 +72,7 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
         MissingExtra: the client of the URL's store is not installed.
         StorageError: the files or the server cannot be used (see its subclasses).
     """
-    place = _url(path)
-    if place is not None:
+    if _url(path) is not None:
         local = {"engine": engine != "auto", "memory": memory is not None, "on_recall": on_recall is not None}
         for option in (option for option, given in local.items() if given):
             raise InvalidInput(f"{option}= is for a collection in a folder; at a URL the engine decides.")
@@ -100,11 +99,17 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
 
     def begin() -> IndexedStore | Served:
         made = encoder.name if isinstance(encoder, Encoder) else None
-        if place is not None:
-            return Served(connect(place, wanted if create else None, encoder=made, timeout=timeout), recall)
-        precision = (tier or TIERS["full"]).precision
-        store = LocalStore(Path(path), wanted if create else None, encoder=made, precision=precision, timeout=timeout)
-        return _indexed(store, tier, engine, recall, remember_queries, on_recall)
+        return stand(
+            path,
+            wanted if create else None,
+            encoder=made,
+            engine=engine,
+            recall=recall,
+            tier=tier,
+            remember_queries=remember_queries,
+            on_recall=on_recall,
+            timeout=timeout,
+        )
 
     try:
         rows = begin()
@@ -120,13 +125,50 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
             encoder = _adopted(encoder, store, f"open {store.address}")
         elif wanted is not None:
             store.space.require(wanted, f"open {store.address}")
-        if place is not None:
+        if isinstance(rows, Served):
             _tell_foreign(store)
         remembered = None if encoder is not None else partial(_remembered, store, threads, max_cost)
         return Collection(rows, encoder, remembered)
     except BaseException:
         rows.close()
         raise
+
+
+def stand(
+    path: str | Path,
+    space: Space | None = None,
+    *,
+    encoder: str | None = None,
+    engine: str = "auto",
+    recall: float | None = None,
+    tier: Tier | None = None,
+    remember_queries: bool = True,
+    on_recall: Callable[[RecallReport], None] | None = None,
+    timeout: float = 30.0,
+) -> IndexedStore | Served:
+    """What a collection stands on: the store of a folder or URL, and how it is searched.
+
+    Args:
+        path: as of :func:`open`.
+        space: makes the collection with this space where there is none; what is there is not compared with it.
+        encoder: name of the encoder that is kept with a collection that is made.
+        engine: as of :func:`open`.
+        recall: as of :func:`open`.
+        tier: what of a folder is held where.
+        remember_queries: as of :func:`open`.
+        on_recall: as of :func:`open`.
+        timeout: as of :func:`open`.
+
+    Raises:
+        NotFound: there is no collection, and no ``space`` to make one with.
+        MissingExtra, StorageError: as of :func:`open`.
+    """
+    url = _url(path)
+    if url is not None:
+        return Served(connect(url, space, encoder=encoder, timeout=timeout), recall)
+    precision = (tier or TIERS["full"]).precision
+    store = LocalStore(Path(path), space, encoder=encoder, precision=precision, timeout=timeout)
+    return _indexed(store, tier, engine, recall, remember_queries, on_recall)
 
 
 def _url(path: str | Path) -> str | None:

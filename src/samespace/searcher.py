@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import math
 import time
@@ -41,6 +42,7 @@ _PATIENCE = 2  # times that an engine may fall short before it is given up for g
 _SLIGHT = 0.03  # of recall: what lies further below what was declared is not mended by more effort
 
 logger = logging.getLogger("samespace.searcher")
+_PACKAGE = str(Path(__file__).parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +350,7 @@ class Searcher:
     def _warn(self) -> None:
         message, self._warning = self._warning, ""
         if message:
-            warnings.warn(message, RecallWarning, stacklevel=6)
+            warnings.warn(message, RecallWarning, stacklevel=_frames_to_caller())
 
     def _pays(self, cover: Cover, view: View) -> bool:
         """Tell whether a build is due: when searching has cost as much time as the build will.
@@ -372,3 +374,11 @@ class Searcher:
             return True
         measured = cover.tuning.curves[0].count
         return count - measured > measured // _STALE and self._spent > cost / _STALE
+
+
+def _frames_to_caller() -> int:
+    """How many calls up the line is that called the library, as seen from the function that asks."""
+    frame, count = inspect.currentframe(), 0
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, count = frame.f_back, count + 1
+    return count

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from samespace.belonging import learning
 from samespace.errors import InvalidInput, NotFound
 from samespace.hits import Hit
 from samespace.ranking import fuse
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Served"]
 
 _DEPTH = 64  # how deep a search for all of a score looks at first, and how many times deeper each time after
-_SAMPLE = 20_000  # rows that queries are made of, to measure with
+_SAMPLE = 20_000  # rows that queries are made of to measure with, and that statistics are learned from
+_WORTH_LEARNING = 5_000
 _QUERIES = 1_000
 _TIMED = 50
 _KS = (10, 100)
@@ -48,7 +50,7 @@ class Served:
         self.store = store
         self._recall = recall
         self._tuning: Tuning | None = None
-        self._is_read = False
+        self._is_read = self._is_learned = False
 
     # Searching
 
@@ -198,7 +200,15 @@ class Served:
         return median(seconds)
 
     def settle(self) -> None:
-        """Called when rows were added. The engine follows by itself."""
+        """Called when rows were added: learn what they are like, once there are enough."""
+        if self._is_learned or self.store.count() < _WORTH_LEARNING:
+            return
+        self._is_learned = self.store.note(learning.NOTE) is not None
+        if not self._is_learned:
+            statistics = learning.learned(self.store, most=_SAMPLE)
+            if statistics is not None:
+                self.store.keep_note(learning.NOTE, statistics.to_bytes())
+            self._is_learned = True
 
     def info(self) -> Info:
         """The collection in figures."""

@@ -1,0 +1,1 @@
+"""Keeping collections right: moved whole, and free of what does not belong."""
