@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -22,10 +23,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from samespace.errors import CollectionClosed, InvalidInput, InvalidVectors, NotFound, SamespaceError, Unsupported
+from samespace.errors import (
+    CollectionClosed,
+    InvalidInput,
+    InvalidVectors,
+    NotFound,
+    SamespaceError,
+    SpaceMismatch,
+    Unsupported,
+)
+from samespace.hits import Hit
+from samespace.keeping.copy import copy_rows
+from samespace.opening import open as open_collection
+from samespace.opening import stand
 from samespace.space import Metric, Space
 from samespace.stores import connect
 from samespace.stores.base import EXACT, Block, Store, parsed, seals
+from samespace.testing.encoder import CharacterEncoder
 from samespace.testing.strategies import metadata, wheres
 from samespace.vectors import Matrix, unit
 from samespace.where import Condition, parse
@@ -609,6 +623,83 @@ class StoreContract:
         with contextlib.suppress(SamespaceError):
             store.count(parse({"id": {"$in": [str(n) for n in range(20_000)]}}))
         assert store.count() == 2
+
+    # With a collection on top
+
+    def test_program_of_the_readme(self, place: str, tmp_path: Path) -> None:
+        """The first program of the README gives the same hits as in a folder."""
+        expected, found = (_program(each) for each in (str(tmp_path / "oracle.ss"), place))
+        _drop(self, place)
+        assert [hit._replace(score=0.0) for hit in found] == [hit._replace(score=0.0) for hit in expected]
+        np.testing.assert_allclose([hit.score for hit in found], [hit.score for hit in expected], atol=1e-5)
+        assert found[0].id == "prices"
+
+    def test_other_space_is_refused(self, place: str) -> None:
+        """An encoder of another space is refused, and a collection remembers its own."""
+        ours, other = CharacterEncoder(64), CharacterEncoder(64, model="another")
+        with open_collection(place, ours) as notes:
+            notes.add(["one", "two"], ids=["a", "b"])
+        with pytest.raises(SpaceMismatch):
+            open_collection(place, other)
+        with open_collection(place, CharacterEncoder(64)) as notes:
+            assert notes.add(["one", "three"], ids=["a", "b"]) == (0, 1, 1, 0)
+            assert notes.space == ours.space
+            with pytest.raises(SpaceMismatch):
+                notes.search(other.encode_queries(["one"]))
+            assert notes.canaries() is not None
+        _drop(self, place)
+
+    def test_collection(self, place: str) -> None:
+        """What a collection offers works on top."""
+        texts = [f"{animal} number {n}" for n in range(20) for animal in ("cat", "horse", "ant")]
+        with open_collection(place, CharacterEncoder(64)) as notes:
+            notes.add(texts, ids=[str(n) for n in range(60)], metadata=[{"n": n} for n in range(60)])
+            nearest = notes.nearest(["cat number 7", "ant number 9"], k=4)
+            assert nearest.ids[0, 0] == str(texts.index("cat number 7"))
+            assert nearest.ids.shape == nearest.scores.shape == (2, 4)
+            best = notes.search("cat number 7", k=4)
+            assert [hit.id for hit in best] == nearest.ids[0].tolist()
+            close = notes.search("cat number 7", k=None, min_score=best[2].score)
+            assert {hit.id for hit in best[:3]} <= {hit.id for hit in close}
+            assert notes.similar("0", k=2)[0].id != "0"
+            assert notes.get(["5"])[0].content == texts[5]
+            assert notes.delete(where={"n": {"$gte": 50}}) == 10
+            assert len(list(notes.ids())) == len(list(notes)) == len(notes) == 50
+            assert notes.info().count == 50
+            assert notes.verify() == []
+            notes.compact()
+        _drop(self, place)
+
+    def test_copies(self, make: Any, tmp_path: Path) -> None:
+        """A copy of a folder, and a copy back, byte for byte."""
+        store = make()
+        fields = [{"n": n, "tags": ["a", "b"]} for n in range(1_500)]
+        rows = block_of(1_500, contents=[f"text {n}" for n in range(1_500)], metadata=fields)
+        first, last = (stand(tmp_path / name, store.space) for name in ("first.ss", "last.ss"))
+        try:
+            first.store.write(rows)
+            copy_rows(first.store, store)
+            copy_rows(store, last.store)
+            _equal(last.store.get(rows.ids), rows)
+            assert last.store.count() == 1_500
+        finally:
+            first.close()
+            last.close()
+
+
+def _program(place: str) -> list[Hit]:
+    with open_collection(place) as notes:
+        notes.add(
+            ["Tickets cost 12 euros from May on.", "The boiler was repaired.", "Anna feeds the cat."],
+            ids=["prices", "house", "pets"],
+            metadata=[{"year": 2025}, {"year": 2025}, {"year": 2023}],
+        )
+        return notes.search("how much do I pay to get in?", k=2, where={"year": {"$gte": 2024}})
+
+
+def _drop(suite: StoreContract, place: str) -> None:
+    """Leave nothing behind."""
+    suite.connect(place).drop()
 
 
 def _picked(rows: Block, places: Sequence[int]) -> Block:
