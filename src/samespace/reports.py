@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from samespace.recall.estimate import Estimate
     from samespace.recall.tune import Tuning
 
-__all__ = ["AddReport", "CompactReport", "Info", "Nearest"]
+__all__ = ["SERVED", "AddReport", "CompactReport", "Info", "Nearest"]
+
+SERVED = "server"  # as the name of a tier: what is held where is up to an engine
 
 
 class AddReport(NamedTuple):

@@ -16,7 +16,7 @@ from samespace.belonging import learning
 from samespace.errors import InvalidInput, NotFound
 from samespace.hits import Hit
 from samespace.ranking import fuse
-from samespace.reports import Info
+from samespace.reports import SERVED, Info
 from samespace.stores.base import EXACT, Store
 from samespace.vectors import Matrix
 from samespace.where import Condition
@@ -156,7 +156,14 @@ class Served:
             raise InvalidInput(f"{self.store.address} has one index at a time; name one of {', '.join(names)}.")
         tell: Progress = progress or (lambda _what, _part: None)
         began = time.perf_counter()
-        self.store.build(names[0], lambda what, part: tell(what, 0.5 * part))
+        furthest = 0.0
+
+        def told(what: str, part: float) -> None:
+            nonlocal furthest  # an engine counts each phase of a build from nothing
+            furthest = max(furthest, 0.5 * part)
+            tell(what, furthest)
+
+        self.store.build(names[0], told)
         tuning = self._measure(names[0], recall or self.declared, time.perf_counter() - began, tell)
         self.store.keep_note("tuning", json.dumps(tuning.to_dict()).encode())
         self._tuning, self._is_read = tuning, True
@@ -226,7 +233,7 @@ class Served:
             bytes_index=0,
             engine=figures.engine,
             indexed=figures.indexed,
-            memory="server",
+            memory=SERVED,
             memory_index=0,
             sequence=0,
             declared_recall=self.declared,

@@ -27,7 +27,8 @@ __all__ = ["PAGES", "documented", "renewed"]
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 PAGES = (
-    *(REFERENCE / name for name in ("python.md", "encoders.md", "engines.md", "bad-input.md", "bad-input-encoders.md")),
+    *(REFERENCE / name for name in ("python.md", "encoders.md", "engines.md", "bad-input.md")),
+    *(REFERENCE / name for name in ("bad-input-encoders.md", "bad-input-stores.md", "stores.md")),
     REFERENCE.parent / "how-to" / "choose-what-memory-holds.md",
 )
 
@@ -270,8 +271,35 @@ def bad_encoders(_argument: str) -> str:
     """Every bad input to encoders, training and words with its error, as the tests run it."""
     from test_bad_encoders import CASES
 
+    return _cases(CASES)
+
+
+def bad_stores(_argument: str) -> str:
+    """Every bad input to stores, copies and imports with its error, as the tests run it."""
+    from test_bad_stores import CASES
+
+    return _cases(CASES)
+
+
+def stores(_argument: str) -> str:
+    """The kinds of store."""
+    from samespace.stores import STORES
+
+    lines = ["| a collection at | needs |", "|---|---|"]
+    lines += [f"| `{kind.example}` | `pip install 'samespace[{kind.extra}]'` |" for kind in STORES.values()]
+    return "\n".join(lines) + "\n"
+
+
+def contract(_argument: str) -> str:
+    """What each store can, by the suite."""
+    from docs.contract import table
+
+    return table()
+
+
+def _cases(cases: list[Any]) -> str:
     lines = ["| what is wrong | call | error | it says |", "|---|---|---|---|"]
-    for case in CASES:
+    for case in cases:
         cells = (case.what, f"`{case.call}`", f"`{case.error.__name__}`", f"`{case.says}`")
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
@@ -287,6 +315,9 @@ _MAKERS: dict[str, Callable[[str], str]] = {
     "bad-input-names": bad_input_names,
     "bad-inputs": bad_inputs,
     "bad-encoders": bad_encoders,
+    "bad-stores": bad_stores,
+    "stores": stores,
+    "contract": contract,
 }
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from samespace.belonging.reservoir import Reservoir
 from samespace.belonging.statistics import Statistics
 from samespace.errors import InvalidInput
 from samespace.stores.base import Block, Store, seals
-from samespace.vectors import Matrix
 
 __all__ = ["NOTE", "learned", "statistics_of"]
 
@@ -32,22 +32,15 @@ def learned(store: Store, *, most: int | None = None, seed: int = 0) -> Statisti
     Returns:
         the statistics; None where there are too few rows.
     """
-    random = np.random.default_rng(seed)
-    held: Matrix = np.empty((0, store.space.dimension), np.float32)
-    lots = np.empty(0)
+    sample = Reservoir(_SAMPLE, store.space.dimension, seed=seed)
     read = 0
     for block, _ in store.scan():
-        own = block.vectors[_is_sealed(store, block)]
-        held, lots = np.concatenate([held, own]), np.concatenate([lots, random.random(len(own))])
-        if len(lots) > _SAMPLE:
-            # The rows with the lowest lots are a uniform sample of all that came so far.
-            kept = np.argpartition(lots, _SAMPLE)[:_SAMPLE]
-            held, lots = held[kept], lots[kept]
+        sample.extend(block.vectors[_is_sealed(store, block)])
         read += len(block)
         if most is not None and read >= most:
             break
     try:
-        return Statistics.learn(held, store.space, seed=seed)
+        return Statistics.learn(sample.sample, store.space, seed=seed)
     except InvalidInput:
         return None
 

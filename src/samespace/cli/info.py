@@ -55,6 +55,8 @@ def _as_json(info: Info) -> dict[str, Any]:
 
 
 def _as_facts(info: Info) -> dict[str, str]:
+    from samespace.reports import SERVED
+
     space = info.space
     shape = [f"{space.dimension} dimensions", space.metric]
     if space.layer is not None:
@@ -68,7 +70,9 @@ def _as_facts(info: Info) -> dict[str, str]:
     if info.deleted:
         rows += f"; {output.plural(info.deleted, 'dead slot')} ('samespace compact' gives them back)"
     sizes = {"vectors": info.bytes_vectors, "catalog": info.bytes_catalog, "index": info.bytes_index}
-    parts = ", ".join(f"{name} {output.size(count)}" for name, count in sizes.items())
+    total, parts = output.size(sum(sizes.values())), ", ".join(f"{name} {output.size(n)}" for name, n in sizes.items())
+    is_served = info.memory == SERVED
+    engine = f"{info.engine}, index over {output.plural(info.indexed, 'row' if is_served else 'slot')}"
     facts = {
         "collection": str(info.path),
         "rows": rows,
@@ -80,11 +84,10 @@ def _as_facts(info: Info) -> dict[str, str]:
         "library": space.library or "",
         "canaries": "kept; an encoder under another name proves itself by them" if info.proven else "",
         "digest": space.digest or "",
-        "engine": f"{info.engine}, index over {output.plural(info.indexed, 'slot')}, "
-        f"{output.size(info.memory_index)} of memory",
+        "engine": engine if is_served else f"{engine}, {output.size(info.memory_index)} of memory",
         **_recall(info),
         "note": info.note,
-        "on disk": f"{output.size(sum(sizes.values()))}: {parts}",
+        "on disk": (total if any(sizes.values()) else "") if is_served else f"{total}: {parts}",
     }
     return {name: value for name, value in facts.items() if value}
 
