@@ -23,7 +23,7 @@ def test_json_reports(run, notes):
     assert run("export", "notes.ss", "n.jsonl", "--json").json == {"rows": 3, "file": "n.jsonl"}
     report = run("import", "n.jsonl", "--into", "notes.ss", "--json").json
     assert report["added"] == 0
-    assert set(report) == {"added", "replaced", "unchanged", "truncated"}
+    assert set(report) == {"added", "replaced", "unchanged", "truncated", "notes"}
 
 
 def test_where(run, notes):

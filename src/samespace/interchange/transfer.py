@@ -1,82 +1,39 @@
-"""A collection as a file that other programs read: JSON lines or Parquet, by the file's ending.
-
-Both begin with a header that carries the space, so that vectors cannot come back into another one. A file of
-JSON lines has the header as its first line; Parquet keeps it in the schema's metadata under ``samespace``.
-"""
+"""A collection to a file or another database, and back."""
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import errno
 import io
-import json
 import operator
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import count, islice
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from samespace.collection import AddReport, Collection, Where
+from samespace.encoders.base import Encoder
 from samespace.encoders.canaries import Canaries
-from samespace.errors import (
-    InvalidInput,
-    InvalidVectors,
-    MissingExtra,
-    NotFound,
-    SamespaceError,
-    StorageError,
-    StorageFull,
-)
-from samespace.hits import Row
+from samespace.errors import InvalidInput, InvalidVectors, SamespaceError, SpaceMismatch
+from samespace.interchange.blocks import Block, Progress, counts
+from samespace.interchange.formats import place_of
+from samespace.interchange.header import Header
+from samespace.interchange.proving import Proof, prove
+from samespace.interchange.source import Columns, Source
+from samespace.interchange.survey import Survey, survey
 from samespace.space import Space
-from samespace.vectors import Receipts, Vectors
+from samespace.vectors import Receipts, Vectors, are_vectors, unit
 
-__all__ = ["Header", "export_collection", "import_collection", "read_header"]
+__all__ = [
+    "check_source",
+    "export_collection",
+    "import_collection",
+    "read_header",
+    "read_source",
+    "survey_source",
+    "unknown",
+]
 
-FORMAT = 1
-_BLOCK = 4_096
-_LONGEST_HEADER = 1 << 24
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says of itself.
-
-    Attributes:
-        encoder: name of the encoder that made the vectors, if there was one.
-        canaries: what proves another encoder of the space, if it was kept.
-    """
-
-    space: Space
-    encoder: str | None
-    canaries: Canaries | None = None
-
-    def to_json(self) -> str:
-        values: dict[str, Any] = {"samespace": FORMAT, "space": self.space.to_dict(), "encoder": self.encoder}
-        if self.canaries is not None:
-            values["canaries"] = base64.b64encode(self.canaries.to_bytes()).decode()
-        return json.dumps(values)
-
-    @classmethod
-    def from_json(cls, text: str | bytes, path: Path) -> Header:
-        try:
-            values = json.loads(text)
-            version, space = values["samespace"], Space.from_dict(values["space"])
-            canaries = Canaries.from_bytes(base64.b64decode(values.get("canaries", ""), validate=True))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InvalidInput(
-                f"{path} does not begin with samespace's header ({error}), so the space of its vectors is not "
-                "known. To add plain rows and encode them, index the file: samespace index FILE --text COLUMN."
-            ) from None
-        if version != FORMAT:
-            raise InvalidInput(f"{path} has format {version!r}; this samespace reads {FORMAT}. Upgrade samespace.")
-        return cls(space, values.get("encoder"), canaries)
+Tell = Callable[[str], None]
 
 
 def export_collection(
@@ -84,14 +41,15 @@ def export_collection(
     target: str | Path | IO[str],
     where: Where = None,
     *,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """Write all rows, or those that meet a condition, with their vectors.
 
     Args:
         collection: to read.
-        target: a path that ends in .jsonl or .parquet, or an open text file for JSON lines. A path is
-            replaced at the end, when everything is written.
+        target: a path that ends in .jsonl, .parquet, .npy or .faiss (these two get their rows beside them, in
+            ``NAME.npy.jsonl``); ``"lancedb:FOLDER?table=NAME"``; ``"chroma:FOLDER?collection=NAME"``; or an open text
+            file for JSON lines. What is there is replaced at the end, when everything is written.
         where: a filter (:mod:`samespace.where`).
         progress: called with the number of rows just written.
 
@@ -99,228 +57,237 @@ def export_collection(
         rows written.
 
     Raises:
-        InvalidInput: another ending.
-        MissingExtra: Parquet without pyarrow.
+        InvalidInput: another ending; a table or collection of that name that samespace did not export.
+        MissingExtra: the format's library is not installed.
         StorageError: the file cannot be written.
     """
+    report = progress or (lambda _rows: None)
     rows = collection.rows(where)
     header = Header(collection.space, collection.info().encoder, collection.canaries())
     if not isinstance(target, str | Path):
         if not isinstance(target, io.TextIOBase):
             raise InvalidInput(f"Expected a path or an open text file, got {type(target).__name__}.")
-        return _write_jsonl(target, header, rows, progress)
-    path = _path(target)
-    write = _write_parquet if path.suffix == ".parquet" else _write_jsonl_file
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        count = write(draft, header, rows, progress)
-        draft.replace(path)
-    except SamespaceError:
-        raise
-    except OSError as error:
-        kind = StorageFull if error.errno == errno.ENOSPC else StorageError
-        raise kind(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-    return count
+        from samespace.interchange.jsonl import write_lines
+
+        return write_lines(target, header, rows, report)
+    place = place_of(target)
+    written: int = place.module().write(place, header, rows, report)
+    return written
+
+
+def read_source(source: str | Path, columns: Columns | None = None) -> Source:
+    """Open what can be imported, and read what it says of itself.
+
+    Args:
+        source: as ``target`` of :func:`export_collection`; samespace need not have written it.
+        columns: where it has what, if the usual names do not say.
+
+    Raises:
+        NotFound: there is no such file, folder or table.
+        InvalidInput: it cannot be read, or does not say where its vectors are.
+        MissingExtra: the format's library is not installed.
+    """
+    if columns is not None and not isinstance(columns, Columns):
+        raise InvalidInput(f"columns must be Columns, got {type(columns).__name__}.")
+    place = place_of(source)
+    found: Source = place.module().read(place, columns or Columns())
+    return found
 
 
 def read_header(path: str | Path) -> Header:
-    """The space and encoder of an exported file.
+    """The space and encoder of an export.
 
     Raises:
         NotFound: no such file.
         InvalidInput: it is not an export of ours.
     """
-    source = _path(path)
-    if not source.is_file():
-        raise NotFound(f"There is no file {source}.")
-    if source.suffix == ".parquet":
-        metadata = _parquet(source).schema_arrow.metadata or {}
-        return Header.from_json(metadata.get(b"samespace", b"null"), source)
-    with source.open("rb") as file:
-        return Header.from_json(file.readline(_LONGEST_HEADER), source)
+    with read_source(path) as source:
+        return source.header or Header.from_json("{}", source.name)
 
 
 def import_collection(
-    collection: Collection, path: str | Path, *, progress: Callable[[int], None] | None = None
+    collection: Collection,
+    source: str | Path | Source,
+    *,
+    columns: Columns | None = None,
+    space: Space | None = None,
+    progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> AddReport:
-    """Add the rows of an exported file, vectors included; rows with the same id are replaced.
+    """Add the rows of a file or another database, vectors included; rows with the same id are replaced.
+
+    What samespace exported comes in if its space is the collection's. For anything else the collection's encoder
+    encodes a sample of the texts again, and no vector comes in unless it makes the same ones.
+
+    Args:
+        collection: to add to.
+        source: as ``target`` of :func:`export_collection`, or what :func:`read_source` opened.
+        columns: where a foreign file has what, if the usual names do not say.
+        space: of a foreign file whose model is not here: the collection's, on your word. Nothing is proven then.
+        progress: called with the number of rows just made durable.
+        tell: called with sentences that the user should read: what was proven, and what differs.
 
     Raises:
-        SpaceMismatch: the file's vectors live in another space than the collection's; nothing is imported.
+        SpaceMismatch: the vectors live in another space than the collection's; nothing is imported.
         InvalidInput: a row cannot be read or stored; the message says where, and what was imported before.
     """
-    source = _path(path)
-    header = read_header(source)
-    collection.space.require(header.space, f"import {source} into {collection.path}")
-    is_empty = collection.count() == 0  # only then do the file's canaries stand for all rows
+    if not isinstance(source, Source):
+        with read_source(source, columns) as found:
+            return import_collection(collection, found, space=space, progress=progress, tell=tell)
+    said = tell or (lambda _sentence: None)
+    is_empty = collection.count() == 0  # only then do canaries of the source stand for all rows
+    canaries, scaled = _admitted(collection, source, space, said)
     total, done = AddReport(0, 0, 0, 0), 0
     try:
-        for block in _read_parquet(source) if source.suffix == ".parquet" else _read_jsonl(source):
-            receipts = Receipts(_counts(block.seen), _counts(block.total))
-            report = collection.add(
-                block.contents,
-                ids=block.ids,
-                metadata=block.metadata,
-                vectors=Vectors(block.array, header.space, "document", receipts=receipts),
-                progress=progress,
-            )
+        for block in source.blocks():
+            report = _add(collection, block, scaled=scaled, progress=progress)
             total = AddReport(*map(operator.add, total, report))
             done += len(block.ids)
     except (InvalidInput, InvalidVectors) as error:
         raise InvalidInput(
-            f"{source} cannot be imported beyond its first {done:,} rows, which were: {error} "
+            f"{source.name} cannot be imported beyond its first {done:,} rows, which were: {error} "
             f"Rows are counted from there."
         ) from error
-    if is_empty and header.canaries is not None:
-        collection.keep_canaries(header.canaries)
+    if is_empty and canaries is not None:
+        collection.keep_canaries(canaries)
+    for sentence in source.remarks:
+        said(sentence)
     return total
 
 
-def _path(path: str | Path) -> Path:
-    if not isinstance(path, str | Path):
-        raise InvalidInput(f"Expected a path, got {type(path).__name__}.")
-    if Path(path).suffix not in (".jsonl", ".parquet"):
-        raise InvalidInput(f"The file's ending chooses the format: .jsonl or .parquet, got {Path(path).name!r}.")
-    return Path(path)
+def survey_source(source: Source, progress: Progress | None = None) -> Survey | None:
+    """Read all of a source that others may have written to; once, :func:`import_collection` does not repeat it.
+
+    Returns:
+        what was found; None for what only samespace writes.
+
+    Raises:
+        InvalidInput, InvalidVectors: a row cannot be imported; the message names it.
+    """
+    if source.header is not None and not source.shared:
+        return None
+    if source.found is None:
+        source.found = survey(source, progress or (lambda _rows: None))
+    return source.found
 
 
-def _counts(tokens: list[Any]) -> NDArray[np.int32]:
-    if not all(type(count) is int and 0 <= count < 2**31 for count in tokens):
-        raise InvalidInput("tokens_seen and tokens_total must be whole numbers.")
-    return np.array(tokens, np.int32)
+def check_source(source: Source, encoder: Encoder | None, space: Space | None = None) -> Proof | None:
+    """Prove that a source's vectors are of the encoder's space; once, :func:`import_collection` does not repeat it.
+
+    Args:
+        source: to read.
+        encoder: that is to prove it; None where the space is declared, or nobody else wrote to the source.
+        space: declared.
+
+    Returns:
+        the proof; None where there was nothing to prove.
+
+    Raises:
+        SpaceMismatch: the encoder makes other vectors of the texts.
+        InvalidInput, InvalidVectors: a row cannot be imported; or nothing says which model made the vectors.
+    """
+    found = survey_source(source)
+    if found is None:
+        return None
+    target = space or (encoder.space if encoder else source.header.space if source.header else None)
+    if target is not None and target.metric == "cosine" and found.zero:
+        raise InvalidVectors(
+            f"{source.name}: the vector of {found.zero} is all zeros, which has no direction. Leave the row out. "
+            "Nothing was imported."
+        )
+    if not found.strange or not found.rows:
+        return None
+    if space is not None:
+        _check_declared(source, found, space)
+        return None
+    if encoder is None:
+        raise InvalidInput(unknown(source, found))
+    if source.proof is None or source.proof[0] != encoder.space:
+        source.proof = (encoder.space, prove(source, found, encoder))
+    return source.proof[1]
 
 
-class _Block(NamedTuple):
-    """Some rows, column by column."""
-
-    ids: list[str]
-    contents: list[str | None]
-    metadata: list[Any]
-    array: Any
-    seen: list[int]
-    total: list[int]
-
-
-def _write_jsonl_file(path: Path, header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None) -> int:
-    with path.open("w", encoding="utf-8") as file:
-        return _write_jsonl(file, header, rows, progress)
-
-
-def _write_jsonl(file: IO[str], header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None) -> int:
-    file.write(header.to_json() + "\n")
-    written = 0
-    while block := list(islice(rows, _BLOCK)):
-        for row in block:
-            values = {
-                "id": row.id,
-                "content": row.content,
-                "metadata": row.metadata,
-                "vector": row.vector.tolist(),
-                "tokens_seen": row.tokens_seen,
-                "tokens_total": row.tokens_total,
-            }
-            file.write(json.dumps(values, ensure_ascii=False) + "\n")
-        written += len(block)
-        if progress is not None:
-            progress(len(block))
-    return written
-
-
-def _read_jsonl(path: Path) -> Iterator[_Block]:
-    with path.open("rb") as file:
-        next(file)  # the header
-        for first in count(2, _BLOCK):
-            lines = list(islice(file, _BLOCK))
-            if not lines:
-                return
-            block, torn = _Block([], [], [], [], [], []), None
-            for number, line in enumerate(lines, first):
-                try:
-                    values = json.loads(line)
-                    row = [values[name] for name in ("id", "content", "metadata", "vector")]
-                    tokens = [values.get(name) or 0 for name in ("tokens_seen", "tokens_total")]
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    torn = InvalidInput(f"Line {number} is not a row ({type(error).__name__}: {error}).")
-                    break
-                for column, value in zip(block, [*row, *tokens], strict=True):
-                    column.append(value)
-            if block.ids:
-                yield block
-            if torn is not None:
-                raise torn
+def _admitted(collection: Collection, source: Source, space: Space | None, tell: Tell) -> tuple[Canaries | None, bool]:
+    """Canaries that stand for the source's vectors, and whether these must be brought to length 1."""
+    action = f"import {source.name} into {collection.path}"
+    header = source.header
+    if header is not None:
+        collection.space.require(header.space, action)
+        if not source.shared:
+            return header.canaries, False
+    if space is not None:
+        collection.space.require(space, action)
+    encoder = None
+    if space is None:
+        try:
+            encoder = collection.require_encoder()
+        except SpaceMismatch:
+            raise
+        except SamespaceError as error:
+            if header is None:  # else there may be nothing to prove
+                raise InvalidInput(f"{error} {unknown(source, None)}") from error
+    proof = check_source(source, encoder, space)
+    metric = source.recorded.metric
+    if metric is not None and metric != collection.space.metric and not _alike(metric, collection.space):
+        tell(
+            f"{source.name} compared its vectors by {metric}; {collection.path} compares them by "
+            f"{collection.space.metric}, so hits may come in another order."
+        )
+    if proof is not None:
+        tell(str(proof))
+    elif space is not None and header is None:
+        tell(f"Not proven: that the vectors of {source.name} are of {space} is taken on your word.")
+    if header is not None:
+        return header.canaries, proof is not None
+    return (encoder.prove() if proof is not None and encoder is not None else None), True
 
 
-def _write_parquet(path: Path, header: Header, rows: Iterator[Row], progress: Callable[[int], None] | None) -> int:
-    arrow, parquet = _arrow()
-    schema = arrow.schema(
-        [
-            ("id", arrow.string()),
-            ("content", arrow.string()),
-            ("metadata", arrow.string()),
-            ("vector", arrow.list_(arrow.float32(), header.space.dimension)),
-            ("tokens_seen", arrow.int32()),
-            ("tokens_total", arrow.int32()),
-        ],
-        metadata={"samespace": header.to_json()},
+def _add(collection: Collection, block: Block, *, scaled: bool, progress: Progress | None) -> AddReport:
+    array: Any = block.array
+    if scaled and collection.space.metric == "cosine":
+        array = unit(np.ascontiguousarray(array, np.float32))
+    receipts = Receipts(counts(block.seen), counts(block.total))
+    return collection.add(
+        block.contents,
+        ids=block.ids,
+        metadata=block.metadata,
+        vectors=Vectors(array, collection.space, "document", receipts=receipts),
+        progress=progress,
     )
-    written = 0
-    with parquet.ParquetWriter(path, schema) as writer:
-        while block := list(islice(rows, _BLOCK)):
-            flat = arrow.array(np.concatenate([row.vector for row in block]))
-            columns = [
-                [row.id for row in block],
-                [row.content for row in block],
-                [json.dumps(row.metadata, ensure_ascii=False) for row in block],
-                arrow.FixedSizeListArray.from_arrays(flat, header.space.dimension),
-                [row.tokens_seen for row in block],
-                [row.tokens_total for row in block],
-            ]
-            arrays = [
-                column if isinstance(column, arrow.Array) else arrow.array(column, field.type)
-                for column, field in zip(columns, schema, strict=True)
-            ]
-            writer.write_batch(arrow.record_batch(arrays, schema=schema))
-            written += len(block)
-            if progress is not None:
-                progress(len(block))
-    return written
 
 
-def _read_parquet(path: Path) -> Iterator[_Block]:
-    arrow, _ = _arrow()
-    file = _parquet(path)
-    first = 0
-    try:
-        for batch in file.iter_batches(_BLOCK):
-            vectors = batch.column("vector")
-            yield _Block(
-                batch.column("id").to_pylist(),
-                batch.column("content").to_pylist(),
-                [json.loads(text) for text in batch.column("metadata").to_pylist()],
-                vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1),
-                [seen or 0 for seen in batch.column("tokens_seen").to_pylist()],
-                [total or 0 for total in batch.column("tokens_total").to_pylist()],
-            )
-            first += len(batch)
-    except (KeyError, ValueError, TypeError, OSError, arrow.ArrowException) as error:
-        raise InvalidInput(f"Row {first} and what follows cannot be read ({error}).") from None
+def _check_declared(source: Source, found: Survey, space: Space) -> None:
+    """Raise if the vectors cannot be of the space that was declared."""
+    if found.dimension != space.dimension:
+        raise SpaceMismatch(
+            f"Cannot import {source.name}: its vectors have dimension {found.dimension}, those of {space} have "
+            f"{space.dimension}. Declare the space of the model that made them."
+        )
+    extremes = np.zeros((2, space.dimension), np.float32)
+    extremes[:, 0] = found.shortest, found.longest
+    if space.metric != "cosine" and space.normalized and not are_vectors(extremes, space).all():
+        raise InvalidVectors(
+            f"{source.name} has vectors of lengths from {found.shortest:.4g} to {found.longest:.4g}, and {space} says "
+            "that they have length 1."
+        )
 
 
-def _parquet(path: Path) -> Any:
-    arrow, parquet = _arrow()
-    try:
-        return parquet.ParquetFile(path)
-    except (arrow.ArrowException, OSError) as error:
-        raise InvalidInput(f"{path} is not a Parquet file that can be read ({error}).") from None
+def unknown(source: Source, found: Survey | None) -> str:
+    """What to do where nothing says which model made the vectors."""
+    if source.header is not None and found is not None:
+        return (
+            f"{found.strange:,} of the {found.rows:,} rows of {source.name} are not as samespace exported them: "
+            "another program wrote or changed them, so its header does not say which model made their vectors. Import "
+            "it with the encoder that made them, which is then proven: --encoder NAME."
+        )
+    recorded = source.recorded
+    said = f"{recorded.said}, which samespace calls {recorded.encoder}" if recorded.encoder else recorded.said
+    return (
+        f"{said or f'{source.name} does not say which model made its vectors'}. Name the encoder that made them, which "
+        "is then proven on their texts: --encoder NAME; or declare the space of a model that is not here: --space FILE."
+    )
 
 
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise MissingExtra("Parquet", "parquet") from None
-    return arrow, parquet
+def _alike(metric: str, space: Space) -> bool:
+    """Vectors of unit length come in one order by all three metrics."""
+    return space.metric == "cosine" and space.normalized and metric in ("dot", "euclidean", "cosine")

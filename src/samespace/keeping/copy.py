@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -165,7 +166,7 @@ def _begun(source: Store, target: Store) -> _State:
 
 
 def _copy(source: Store, target: Store, state: _State, tell: Progress) -> _State:
-    kept = time.monotonic()
+    kept = -math.inf
     try:
         for block, cursor in _ahead(_gathered(source.scan(after=state.cursor))):
             target.write(block)
