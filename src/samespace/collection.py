@@ -378,7 +378,7 @@ class Collection:
 
     def _within(self, query: Sequence[str] | Vectors, least: float, where: Where, recall: float | None) -> list[Hit]:
         condition = parse(where)
-        recall = 1.0 if recall is None else share(recall)  # all of them, unless less will do
+        recall = None if recall is None else share(recall)
         vectors = self._queries(query, "vector")[1]
         assert vectors is not None  # noqa: S101  # of mode "vector"
         return self._rows.within(vectors, least, condition, recall)

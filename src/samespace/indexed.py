@@ -189,10 +189,12 @@ class IndexedStore(Store):
     def within(
         self, query: Matrix, least: float, condition: Condition | None = None, recall: float | None = None
     ) -> list[Hit]:
+        wanted = 1.0 if recall is None else recall  # all of them, unless less will do
+
         def find(view: View) -> list[list[tuple[int, float]]]:
             depth = _RANGE_DEPTH
             while True:
-                found = self._neighbours(view, query, depth, condition, recall)
+                found = self._neighbours(view, query, depth, condition, wanted)
                 scores = found.scores[0]
                 if len(scores) < depth or scores[-1] < least:
                     break

@@ -96,7 +96,12 @@ class Served:
     def within(
         self, query: Matrix, least: float, condition: Condition | None = None, recall: float | None = None
     ) -> list[Hit]:
-        """All rows that score at least so much: more and more of the nearest, until one falls short."""
+        """All rows that score at least so much: more and more of the nearest, until one falls short.
+
+        None is exact search, where the engine has it.
+        """
+        if recall is None and "exact" not in self.store.lacks:
+            recall = 1.0
         depth, rows = _DEPTH, max(self.store.count(), 1)
         while True:
             hits = self.search(query, min(depth, rows), condition, recall)[0]

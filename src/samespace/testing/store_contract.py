@@ -495,7 +495,7 @@ class StoreContract:
         """Filters select what plain Python selects, or are refused."""
         rows: dict[str, dict[str, Any]] = {}
 
-        @settings(max_examples=120, derandomize=True, database=None, suppress_health_check=_quiet)
+        @settings(max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=_quiet)
         @given(metadata())
         def draw(fields: dict[str, Any]) -> None:
             name = str(len(rows))
