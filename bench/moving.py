@@ -1,0 +1,154 @@
+"""A collection moved from a folder to PostgreSQL, to Qdrant, and back into a folder, killed on two of the ways.
+
+    python bench/moving.py CORPUS [--rows 100000] [--qdrant qdrant-edge]
+
+CORPUS is a folder that ``corpus.py`` made. PostgreSQL is the server that the tests start; DATABASE_URL names another.
+The two copies to engines are killed by SIGKILL after eight writes, and begun again. What the engines' own bulk loaders
+do with such rows is in ``stores_postgres.py`` and ``stores_qdrant.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import corpus
+from machine import describe, environment, keep, table
+from samespace.keeping.copy import copy_collection
+from samespace.opening import stand
+from samespace.space import Space
+from samespace.stores.base import Block
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from stores.postgres.server import fresh, start
+
+_WORKER = """
+import sys
+from samespace.keeping.copy import copy_collection
+copy_collection(sys.argv[1], sys.argv[2], progress=lambda what, rows: print(what, rows, flush=True))
+"""
+
+
+def killed(source: str, target: str, after: int) -> int:
+    """Begin to copy in another process, and kill it after so many writes; the rows that were told to be written."""
+    command = [sys.executable, "-c", _WORKER, source, target]
+    written = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        assert process.stdout is not None
+        for _ in range(after):
+            written += int(process.stdout.readline().split()[1])
+        os.kill(process.pid, signal.SIGKILL)
+    return written
+
+
+def contents(place: str) -> tuple[int, str]:
+    """Rows, and a digest of all of it in order of the ids."""
+    rows = stand(place)
+    digests = []
+    for block, _ in rows.store.scan():
+        for n, name in enumerate(block.ids):
+            fields = json.dumps(json.loads(block.metadata[n]), sort_keys=True)
+            whole = (name, block.contents[n], fields, block.tokens[n])
+            digests.append(hashlib.sha256(repr(whole).encode() + block.vectors[n].tobytes()).hexdigest())
+    rows.close()
+    return len(digests), hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+
+
+def main() -> None:
+    """Measure, print the table, keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--qdrant", choices=("qdrant-edge", "qdrant-local"), default="qdrant-edge")
+    arguments = parser.parse_args()
+    data = corpus.load(arguments.corpus, arguments.rows, 10)
+    space = Space("sentence-transformers/all-MiniLM-L6-v2", data.vectors.shape[1])
+    with tempfile.TemporaryDirectory() as folder, start() as database:
+        first, last = f"{folder}/first.ss", f"{folder}/last.ss"
+        postgres = fresh(database)
+        option = "?collection=notes" if arguments.qdrant == "qdrant-local" else ""
+        qdrant = f"{arguments.qdrant}:{folder}/qdrant{option}"
+        rows = stand(first, space)
+        rows.store.write(
+            Block(
+                [str(n) for n in range(len(data.texts))],
+                list(data.texts),
+                [json.dumps(fields) for fields in data.metadata],
+                data.vectors,
+                [(None, None)] * len(data.texts),
+            )
+        )
+        rows.close()
+        wanted = contents(first)
+        ways: list[dict[str, Any]] = []
+        plan = (
+            ("folder to PostgreSQL", first, postgres, 8),
+            (f"PostgreSQL to {arguments.qdrant}", postgres, qdrant, 8),
+            (f"{arguments.qdrant} to folder", qdrant, last, 0),
+        )
+        for way, source, target, kill in plan:
+            before = killed(source, target, kill) if kill else 0
+            began = time.perf_counter()
+            report = copy_collection(source, target, timeout=120)
+            whole = time.perf_counter() - began
+            assert contents(target) == wanted, target
+            ways.append(
+                {
+                    "way": way,
+                    "killed_after": before,
+                    "copied": report.copied,
+                    "rows_per_second": report.copied / report.seconds,
+                    "seconds_with_verification": whole,
+                    "agreement": report.agreement,
+                }
+            )
+        one, other = stand(first), stand(last)
+        same = all(
+            np.array_equal(a.vectors, b.vectors) and a.ids == b.ids
+            for (a, _), (b, _) in zip(one.store.scan(), other.store.scan(), strict=True)
+        )
+        one.close()
+        other.close()
+        assert same
+    kept = keep(
+        "moving",
+        {
+            **describe(("psycopg", "qdrant-client", "qdrant-edge-py", "numpy")),
+            "rows": len(data.texts),
+            "ways": ways,
+            "same": same,
+        },
+    )
+    print(
+        table(
+            "moving",
+            ["way", "killed after rows", "then copied", "rows/s", "seconds, verified", "searches agree"],
+            [
+                [
+                    way["way"],
+                    f"{way['killed_after']:,}",
+                    f"{way['copied']:,}",
+                    f"{way['rows_per_second']:,.0f}",
+                    f"{way['seconds_with_verification']:.0f}",
+                    f"{way['agreement']:.3f}",
+                ]
+                for way in ways
+            ],
+        )
+    )
+    print(kept)
+
+
+if __name__ == "__main__":
+    main()
