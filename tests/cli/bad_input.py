@@ -112,8 +112,8 @@ def prepare() -> None:
     import numpy as np
 
     from samespace import Space, Vectors
-    from samespace.opening import open as open_collection
     from samespace.interchange import export_collection
+    from samespace.opening import open as open_collection
 
     with open_collection("notes.ss", "wordllama") as rows:
         rows.add(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import samespace.opening
 import samespace.encoders
+import samespace.opening
 from samespace.cli import main
 from samespace.opening import open as open_collection
 from samespace.testing.encoder import CharacterEncoder

@@ -7,8 +7,8 @@ import pytest
 
 import samespace.encoders
 import samespace.sources
-from samespace.opening import open as open_collection
 from samespace.encoders.places import cache_folder
+from samespace.opening import open as open_collection
 from samespace.sources import Passage
 from samespace.testing.encoder import CharacterEncoder
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from samespace.opening import open as open_collection
 from samespace.errors import NotFound
+from samespace.opening import open as open_collection
 
 GUIDE = """# Bread
 

@@ -5,8 +5,8 @@ import pytest
 from rich.console import Console
 
 from samespace.cli.hits import _best_window, place, show_hits
-from samespace.opening import open as open_collection
 from samespace.hits import Hit
+from samespace.opening import open as open_collection
 
 
 def test_best_hit_comes_first_with_its_place_and_score(run, notes):

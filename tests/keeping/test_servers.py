@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import psycopg
@@ -36,9 +38,7 @@ def table_of(place):
     """The table of a collection, as another program would find it."""
     name = place.rpartition("collection=")[2]
     with psycopg.connect(place.partition("&collection")[0].partition("?collection")[0]) as connection:
-        (found,) = connection.execute(
-            "SELECT relation FROM samespace.collections WHERE name = %s", (name,)
-        ).fetchone()
+        (found,) = connection.execute("SELECT relation FROM samespace.collections WHERE name = %s", (name,)).fetchone()
     return sql.Identifier("samespace", found)
 
 
@@ -72,7 +72,7 @@ def test_there_and_back_killed_on_each_way(tmp_path, place):
     first.store.write(rows)
     first.close()
     way = [tmp_path / "first.ss", place, f"qdrant-edge:{tmp_path / 'edge'}", tmp_path / "last.ss"]
-    for source, target in zip(way, way[1:], strict=False):
+    for source, target in pairwise(way):
         killed_while_copying(source, target, 2)
         report = copy_collection(source, target)
         assert report.rows == 13_000
@@ -107,7 +107,10 @@ def guarded(place):
 
 
 def suspects(place):
-    with pytest.warns(ss.ForeignVectorsWarning) if unsealed(place) else contextless(), ss.open(place) as notes:
+    with (
+        pytest.warns(ss.ForeignVectorsWarning) if unsealed(place) else contextlib.nullcontext(),
+        ss.open(place) as notes,
+    ):
         report = verify_collection(notes)
     return {suspect.id: suspect.why for suspect in report.suspects}
 
@@ -117,12 +120,6 @@ def unsealed(place):
     count = rows.store.unsealed()
     rows.close()
     return count
-
-
-def contextless():
-    import contextlib
-
-    return contextlib.nullcontext()
 
 
 def test_nothing_is_told_of_own_rows(guarded):

@@ -1,0 +1,1 @@
+"""Belonging: whether a stored vector can be one of its space."""

@@ -1,0 +1,201 @@
+"""A worker: reads parts of shards, embeds their rows, and adds them to the collection."""
+
+from __future__ import annotations
+
+import json
+import socket
+import warnings
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any, Self
+
+from samespace import errors
+from samespace.collection import Collection
+from samespace.errors import (
+    EncoderError,
+    ForeignVectorsWarning,
+    InvalidInput,
+    InvalidVectors,
+    SamespaceError,
+    TruncationWarning,
+)
+from samespace.opening import open as open_collection
+from samespace.scale.shards import Fields, Part, read
+from samespace.sources import Record
+
+__all__ = ["Bad", "Job", "Outcome", "Worker"]
+
+_BATCH = 4_096  # rows that are read at a time; they are committed in smaller batches
+_NAMED = 20  # bad rows that are told of, one by one
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker knows.
+
+    Attributes:
+        into: the collection's folder, absolute, or its URL.
+        fields: what the shards' columns are.
+        skip_bad: pass over rows that cannot be used.
+        timeout: seconds to wait for other writers, or a server's answer.
+    """
+
+    into: str
+    fields: Fields
+    skip_bad: bool = False
+    timeout: float = 600.0
+
+    def open(self, threads: int | None) -> Collection:
+        """Open the collection on a worker, with an encoder of its own.
+
+        Raises:
+            SpaceMismatch: the encoder of the collection's name makes other vectors here.
+        """
+        return open_collection(self.into, create=False, timeout=self.timeout, threads=threads)
+
+
+@dataclass
+class Bad:
+    """Rows that cannot be used: how many, and the first of them in words."""
+
+    count: int = 0
+    rows: list[str] = field(default_factory=list)
+
+    def tell(self, *rows: str, count: int | None = None) -> None:
+        """Count rows; ``count`` where there are more than are told of."""
+        self.count += len(rows) if count is None else count
+        self.rows += rows[: _NAMED - len(self.rows)]
+
+
+@dataclass
+class Outcome:
+    """What became of a part. As JSON it goes from worker to driver.
+
+    Attributes:
+        part: that was done.
+        rows: that it has.
+        added, replaced, unchanged, truncated: as of :class:`~samespace.reports.AddReport`.
+        bad: rows that were passed over.
+        error: name and message of the error at which the worker gave up, and its machine; None if it did not.
+    """
+
+    part: Part
+    rows: int = 0
+    added: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    truncated: int = 0
+    bad: Bad = field(default_factory=Bad)
+    error: tuple[str, str, str] | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        values: dict[str, Any] = json.loads(text)
+        return cls(**{**values, "part": Part(**values["part"]), "bad": Bad(**values["bad"])})
+
+    def raise_error(self) -> None:
+        """Raise the worker's error, if there was one.
+
+        Raises:
+            SamespaceError: as it was raised on the worker.
+        """
+        if self.error is not None:
+            name, message, host = self.error
+            if host != socket.gethostname():
+                message += f" (On the worker {host}.)"
+            kind = getattr(errors, name, EncoderError)
+            error = kind.__new__(kind, message)  # an error's own arguments stayed with the worker
+            error.args = (message,)
+            raise error
+
+
+class Worker:
+    """Does parts of a job, one after another. Its collection is opened, and its model loaded, with the first.
+
+    Args:
+        job: to do.
+        threads: of the encoder; None for all cores.
+        collection: to add to, where it is open already.
+    """
+
+    def __init__(self, job: Job, threads: int | None = None, collection: Collection | None = None) -> None:
+        self._job, self._threads = job, threads
+        self._opened: Collection | None = collection
+
+    def report(self, part: Part) -> Outcome:
+        """Embed a part; an error is told in the outcome, since it must cross to another process."""
+        outcome = Outcome(part)
+        try:
+            self.embed(part, outcome)
+        except SamespaceError as error:
+            outcome.error = (type(error).__name__, str(error), socket.gethostname())
+        return outcome
+
+    def embed(self, part: Part, outcome: Outcome, progress: Callable[[int], None] | None = None) -> None:
+        """Embed a part. Doing so again does no harm: rows that are there unchanged are passed over.
+
+        Args:
+            part: of a shard.
+            outcome: counts the rows.
+            progress: called with the number of rows just made durable.
+
+        Raises:
+            SamespaceError: a row or the shard cannot be used, the encoder is another one, a store fails.
+        """
+        bad = outcome.bad.tell if self._job.skip_bad else None
+        with warnings.catch_warnings():
+            # The driver opens the collection too, and tells of the first; the second are counted.
+            warnings.simplefilter("ignore", ForeignVectorsWarning)
+            warnings.simplefilter("ignore", TruncationWarning)
+            collection = self._collection()
+            try:
+                with closing(read(part, self._job.fields, bad)) as rows:
+                    while batch := list(islice(rows, _BATCH)):
+                        outcome.rows += len(batch)
+                        self._add(collection, batch, outcome, progress)
+            except InvalidInput as error:
+                if bad is None:
+                    raise
+                bad(str(error))  # the rest of the shard cannot be read
+
+    def _add(
+        self, collection: Collection, rows: list[Record], outcome: Outcome, progress: Callable[[int], None] | None
+    ) -> None:
+        try:
+            done = collection.add(
+                [row.content for row in rows],
+                ids=[str(row.id) for row in rows],
+                metadata=[row.metadata for row in rows],
+                progress=progress,
+            )
+        except (InvalidInput, InvalidVectors) as error:
+            if not self._job.skip_bad:
+                raise
+            if len(rows) == 1:
+                outcome.rows -= 1
+                outcome.bad.tell(f"{outcome.part.path}: {error}")
+                return
+            middle = len(rows) // 2  # what the engine or the encoder refuses is found by halving
+            self._add(collection, rows[:middle], outcome, None)
+            self._add(collection, rows[middle:], outcome, None)
+        else:
+            outcome.added += done.added
+            outcome.replaced += done.replaced
+            outcome.unchanged += done.unchanged
+            outcome.truncated += done.truncated
+
+    def _collection(self) -> Collection:
+        if self._opened is None:
+            self._opened = self._job.open(self._threads)
+            self._opened.require_encoder()  # now, since a missing model is not the fault of a row
+        return self._opened
+
+    def close(self) -> None:
+        """Close the collection, if it was opened."""
+        if self._opened is not None:
+            self._opened.close()
