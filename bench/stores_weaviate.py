@@ -88,6 +88,7 @@ def measured(client: Any, host: str, grpc_port: int, rows: int, searches: int) -
     ]
     space = Space("bench", DIMENSION)
     taken: dict[str, list[float]] = {"batch": [], "insert_many": [], "samespace": []}
+    used: dict[str, list[float]] = {name: [] for name in taken}  # microseconds of this process's CPU a row
     for turn in range(TURNS):
         with closing(connect(f"weaviate://{host}/Ours{turn}?grpc={grpc_port}", space)) as store:
             theirs = [made(client, f"Theirs{turn}{kind}") for kind in ("Batch", "Many")]
@@ -120,9 +121,10 @@ def measured(client: Any, host: str, grpc_port: int, rows: int, searches: int) -
                 ("samespace", ours),
             ]
             for name, load in turns if turn % 2 else turns[::-1]:
-                start = time.perf_counter()
+                start, cpu = time.perf_counter(), time.process_time()
                 load()
                 taken[name].append(rows / (time.perf_counter() - start))
+                used[name].append((time.process_time() - cpu) / rows * 1e6)
             print({name: round(each[-1]) for name, each in taken.items()}, file=sys.stderr)
             if turn == TURNS - 1:
                 found = searched(store, theirs[1], chance, searches)
@@ -134,7 +136,7 @@ def measured(client: Any, host: str, grpc_port: int, rows: int, searches: int) -
         "searches": searches,
         "server": "tests/stores/weaviate/server.py, in a process of its own",
         "search": found,
-        "load": {**load, "turns": taken, "said": f"× {load['samespace'] / best:.2f}"},
+        "load": {**load, "turns": taken, "cpu_us_a_row": used, "said": f"× {load['samespace'] / best:.2f}"},
     }
 
 

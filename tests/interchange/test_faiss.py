@@ -115,6 +115,6 @@ def test_no_torn_index_ends_the_process(tmp_path, data, bare, kind):
     whole = written(tmp_path, data, kind, numbers=np.arange(700) if "IDMap" in kind else None).read_bytes()
     for share in (0, 0.001, 0.02, 0.3, 0.7, 0.97, 0.999):
         (tmp_path / "torn.faiss").write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(InvalidInput, match="is not an index of Faiss that can be read|is torn"):
+        with pytest.raises(InvalidInput, match=r"is not an index of Faiss that can be read|is torn"):
             import_collection(bare, tmp_path / "torn.faiss", space=bare.space)
     assert bare.count() == 0

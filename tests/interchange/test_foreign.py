@@ -161,7 +161,7 @@ def test_a_sample_is_spread_over_all_rows(tmp_path, vectors):
 
 
 def test_a_collection_without_an_encoder_takes_nothing_on_its_own(tmp_path, vectors):
-    place, columns = MAKERS["parquet"](tmp_path, TEXTS, vectors)
+    place, _ = MAKERS["parquet"](tmp_path, TEXTS, vectors)
     space = Space("acme/embed", 384)
     with ss.open(tmp_path / "bare.ss", space=space) as bare:
         with pytest.raises(InvalidInput, match=r"does not say which model made its vectors.*--encoder.*--space"):

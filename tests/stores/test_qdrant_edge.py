@@ -67,7 +67,7 @@ def test_survives_tells_what_the_engine_does(folder):
 
 def test_paths_and_numbers_as_the_engine_takes_them(folder):
     store = connect(f"qdrant-edge:{folder / 'notes'}", space_of())
-    odd = ["", "a.b", "a[0]", "größe", "x$", "it's", " ", "a\nb", "\U0001f600", "$eq", "id"]
+    odd = ["", "a.b", "a[0]", "größe", "x$", "it's", " ", "a\nb", "\U0001f600", "id"]
     numbers = [2**53, 2**53 + 1, 2**60 + 129, 2**63 - 1, -(2**63), 9e18, 1.5, 1e300]
     rows = [{name: n} for n, name in enumerate(odd)] + [{"n": number} for number in numbers]
     store.write(block_of(len(rows), metadata=rows))
@@ -97,16 +97,15 @@ def test_an_index_of_another_kind_changes_no_answer(folder):
         store.drop()
 
 
-@pytest.mark.parametrize("quantization", ["none", "int8"])
-def test_graph(folder, quantization):
+def test_graph(folder):
     """A filtered search in the graph falls short of nothing, and an effort of EXACT compares with every vector."""
-    store = connect(f"qdrant-edge:{folder / 'notes'}?quantization={quantization}", space_of(256))
-    rows = block_of(12_000, store.space, metadata=[{"n": n} for n in range(12_000)])
+    store = connect(f"qdrant-edge:{folder / 'notes'}?quantization=int8", space_of(512))
+    rows = block_of(5_400, store.space, metadata=[{"n": n} for n in range(5_400)])  # beyond 10,000 kB
     store.write(rows)
     assert store.figures().engine == "exact"
     store.build("hnsw")
     figures = store.figures()
-    assert (figures.engine, figures.indexed) == ("hnsw", 12_000)
+    assert (figures.engine, figures.indexed) == ("hnsw", 5_400)
     assert figures.size > rows.vectors.nbytes
     queries = block_of(20, store.space, seed=5).vectors
     truth = [best(query, rows.vectors, 10) for query in queries]

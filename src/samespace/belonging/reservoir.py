@@ -42,8 +42,8 @@ class Reservoir:
     def extend(self, vectors: Matrix) -> None:
         """Let the rows of a block go by, float32 of shape (n, dimension)."""
         first, self._seen = self._seen, self._seen + len(vectors)
-        free = max(0, len(self._kept) - first)
-        self._kept[first : first + free] = vectors[:free]
+        fill = min(max(0, len(self._kept) - first), len(vectors))
+        self._kept[first : first + fill] = vectors[:fill]
         while self._next < self._seen:
             self._kept[self._random.integers(len(self._kept))] = vectors[self._next - first]
             self._draw()

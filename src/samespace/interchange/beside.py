@@ -17,8 +17,7 @@ from samespace.errors import InvalidInput
 from samespace.hits import Row
 from samespace.interchange.blocks import BLOCK, Block, chunks, fields, from_fields, matrix, seals
 from samespace.interchange.formats import Place
-from samespace.interchange.header import Header
-from samespace.interchange.jsonl import lines_of
+from samespace.interchange.jsonl import header_of, lines_of
 from samespace.interchange.recorded import Recorded
 from samespace.interchange.rows import choose, read_rows
 from samespace.interchange.source import Columns, Source
@@ -80,10 +79,11 @@ def source_of(vectors: VectorFile, place: Place, columns: Columns) -> Source:
     Raises:
         InvalidInput: the numbers or the rows cannot be used.
     """
-    beside = sidecar(place.path)
-    if columns.rows is None and beside.is_file():
-        with beside.open("rb") as file:
-            header = Header.from_json(file.readline(1 << 24), beside)
+    rows = None if columns.rows is None else Path(columns.rows)
+    header = None
+    if rows is None and (beside := sidecar(place.path)).is_file():
+        header, rows = header_of(beside), beside
+    if header is not None:
         # Others may have changed one of the two files, so the rows' seals are compared.
         return Source(
             place.text,
@@ -93,7 +93,6 @@ def source_of(vectors: VectorFile, place: Place, columns: Columns) -> Source:
             shared=True,
             remarks=vectors.remarks,
         )
-    rows = None if columns.rows is None else Path(columns.rows)
     return Source(
         place.text,
         lambda: _numbered(vectors) if rows is None else _theirs(vectors, rows, columns, place),

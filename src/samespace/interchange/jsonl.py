@@ -18,7 +18,7 @@ from samespace.interchange.header import KEY, Header
 from samespace.interchange.rows import Chosen, choose, read_rows
 from samespace.interchange.source import Columns, Source
 
-__all__ = ["lines_of", "read", "write", "write_lines"]
+__all__ = ["header_of", "lines_of", "read", "write", "write_lines"]
 
 _LONGEST_HEADER = 1 << 24
 
@@ -49,10 +49,21 @@ def read(place: Place, columns: Columns) -> Source:
         raise NotFound(f"There is no file {place}.")
     with place.path.open("rb") as file:
         first = file.readline(_LONGEST_HEADER)
-    chosen = _foreign(first, columns, place)
+    chosen = _foreign(json.loads(first), columns, place) if _is_row(first) else None
     if chosen is not None:
         return Source(str(place), lambda: _foreign_blocks(place, chosen))
     return Source(str(place), lambda: _blocks(place), Header.from_json(first, place.text))
+
+
+def header_of(path: Path) -> Header | None:
+    """The header on the first line; None if there is a row.
+
+    Raises:
+        InvalidInput: there is neither.
+    """
+    with path.open("rb") as file:
+        first = file.readline(_LONGEST_HEADER)
+    return None if _is_row(first) else Header.from_json(first, path)
 
 
 def lines_of(path: Path, *names: str) -> Iterator[tuple[list[dict[str, Any]], InvalidInput | None]]:
@@ -87,14 +98,17 @@ def _blocks(place: Place) -> Iterator[Block]:
             raise torn
 
 
-def _foreign(first: bytes, columns: Columns, place: Place) -> Chosen | None:
-    """Which value is what, if the first line is no header but a row with a vector."""
+def _is_row(line: bytes) -> bool:
+    """Whether a file's first line is an object, and not the header."""
     try:
-        values = json.loads(first)
+        values = json.loads(line)
     except ValueError:
-        return None
-    if not isinstance(values, dict) or KEY in values:
-        return None
+        return False
+    return isinstance(values, dict) and KEY not in values
+
+
+def _foreign(values: dict[str, Any], columns: Columns, place: Place) -> Chosen | None:
+    """Which value is what, if one of them is a vector."""
     vectors = [name for name, value in values.items() if _is_vector(value)]
     chosen = choose(columns, list(values), place.text, vectors=vectors)
     return chosen if chosen.vector else None

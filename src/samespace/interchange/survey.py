@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from samespace.interchange.blocks import Block, seals
 from samespace.interchange.source import Source
 from samespace.vectors import Matrix, as_matrix
 
-__all__ = ["SAMPLE", "Survey", "survey"]
+__all__ = ["SAMPLE", "Survey", "check_of", "survey"]
 
 SAMPLE = 64
 """Rows that are encoded again, at most. All of them fit where a twentieth of the rows do not with a chance of 4 %."""
@@ -32,6 +33,7 @@ class Survey:
         vectors: of the sample, float32 of shape (len(texts), dimension).
         shortest, longest: lengths of vectors.
         zero: the first row whose vector is all zeros, with its id.
+        checks: of each block, by :func:`check_of`.
     """
 
     rows: int = 0
@@ -43,6 +45,7 @@ class Survey:
     shortest: float = np.inf
     longest: float = 0.0
     zero: str = ""
+    checks: list[int] = field(default_factory=list)
 
 
 def survey(source: Source, progress: Callable[[int], None] = lambda _rows: None) -> Survey:
@@ -62,6 +65,7 @@ def survey(source: Source, progress: Callable[[int], None] = lambda _rows: None)
     tried = 0
     for block in source.blocks():
         vectors = _checked(source, block, found)
+        found.checks += check_of(block)
         hashes.append(np.fromiter(map(hash, block.ids), np.int64, len(block.ids)))
         strange = _strange(source, block, vectors)
         found.strange += len(strange)
@@ -81,6 +85,13 @@ def survey(source: Source, progress: Callable[[int], None] = lambda _rows: None)
     if kept:
         found.vectors = np.stack([row[2] for row in kept])
     return found
+
+
+def check_of(block: Block) -> list[int]:
+    """A checksum of a block's ids, contents and vectors, by which the second reading is compared with the first."""
+    texts = "\0".join([*block.ids, *(content or "" for content in block.contents)])
+    vectors = np.ascontiguousarray(block.array, np.float32)
+    return [zlib.crc32(vectors.tobytes(), zlib.crc32(texts.encode("utf-8", "surrogatepass")))]
 
 
 def _checked(source: Source, block: Block, found: Survey) -> Matrix:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +19,7 @@ from samespace.interchange.formats import place_of
 from samespace.interchange.header import Header
 from samespace.interchange.proving import Proof, prove
 from samespace.interchange.source import Columns, Source
-from samespace.interchange.survey import Survey, survey
+from samespace.interchange.survey import Survey, check_of, survey
 from samespace.space import Space
 from samespace.vectors import Receipts, Vectors, are_vectors, unit
 
@@ -139,7 +139,7 @@ def import_collection(
     canaries, scaled = _admitted(collection, source, space, said)
     total, done = AddReport(0, 0, 0, 0), 0
     try:
-        for block in source.blocks():
+        for block in _blocks(source):
             report = _add(collection, block, scaled=scaled, progress=progress)
             total = AddReport(*map(operator.add, total, report))
             done += len(block.ids)
@@ -207,39 +207,53 @@ def check_source(source: Source, encoder: Encoder | None, space: Space | None = 
     return source.proof[1]
 
 
+def _blocks(source: Source) -> Iterator[Block]:
+    """The rows, which must be those that the first reading found, if there was one."""
+    for number, block in enumerate(source.blocks()):
+        if source.found is not None and check_of(block) != source.found.checks[number : number + 1]:
+            raise InvalidInput(f"{source.name} was changed while it was imported. Import it again.")
+        yield block
+
+
 def _admitted(collection: Collection, source: Source, space: Space | None, tell: Tell) -> tuple[Canaries | None, bool]:
     """Canaries that stand for the source's vectors, and whether these must be brought to length 1."""
     action = f"import {source.name} into {collection.path}"
     header = source.header
     if header is not None:
         collection.space.require(header.space, action)
-        if not source.shared:
-            return header.canaries, False
     if space is not None:
         collection.space.require(space, action)
-    encoder = None
-    if space is None:
-        try:
-            encoder = collection.require_encoder()
-        except SpaceMismatch:
-            raise
-        except SamespaceError as error:
-            if header is None:  # else there may be nothing to prove
-                raise InvalidInput(f"{error} {unknown(source, None)}") from error
+    found = survey_source(source)
+    if found is None or not found.strange:
+        return None if header is None else header.canaries, False
+    encoder = None if space is not None else _encoder_of(collection, source)
     proof = check_source(source, encoder, space)
     metric = source.recorded.metric
-    if metric is not None and metric != collection.space.metric and not _alike(metric, collection.space):
+    if metric is not None and not _alike(metric, collection.space):
         tell(
             f"{source.name} compared its vectors by {metric}; {collection.path} compares them by "
             f"{collection.space.metric}, so hits may come in another order."
         )
-    if proof is not None:
-        tell(str(proof))
-    elif space is not None and header is None:
-        tell(f"Not proven: that the vectors of {source.name} are of {space} is taken on your word.")
+    tell(
+        str(proof) if proof else f"Not proven: that the vectors of {source.name} are of {space} is taken on your word."
+    )
     if header is not None:
-        return header.canaries, proof is not None
-    return (encoder.prove() if proof is not None and encoder is not None else None), True
+        return header.canaries, True
+    return None if proof is None or encoder is None else encoder.prove(), True
+
+
+def _encoder_of(collection: Collection, source: Source) -> Encoder:
+    """The collection's encoder, which is to prove the source.
+
+    Raises:
+        InvalidInput: it has none, and nothing else says which model made the source's vectors.
+    """
+    try:
+        return collection.require_encoder()
+    except SpaceMismatch:
+        raise
+    except SamespaceError as error:
+        raise InvalidInput(f"{error} {unknown(source, source.found)}") from error
 
 
 def _add(collection: Collection, block: Block, *, scaled: bool, progress: Progress | None) -> AddReport:
@@ -289,5 +303,5 @@ def unknown(source: Source, found: Survey | None) -> str:
 
 
 def _alike(metric: str, space: Space) -> bool:
-    """Vectors of unit length come in one order by all three metrics."""
-    return space.metric == "cosine" and space.normalized and metric in ("dot", "euclidean", "cosine")
+    """Whether a source's metric orders the rows as the space's does: of vectors of unit length, any does."""
+    return metric == space.metric or (space.metric == "cosine" and space.normalized)

@@ -272,7 +272,7 @@ def _checked(metadata: dict[str, Any]) -> dict[str, Any]:
 def _scores(matrix: np.ndarray, vector: np.ndarray, metric: str) -> np.ndarray:
     if metric == "euclidean":
         return ((matrix - vector) ** 2).sum(1)
-    products = (matrix * vector).sum(1)  # row by row, so that equal rows score the same
+    products = np.vecdot(matrix, vector)  # row by row, so that equal rows score the same
     if metric == "cosine":
         products = products / (np.linalg.norm(matrix, axis=1) * np.linalg.norm(vector))
     return products

@@ -108,3 +108,34 @@ def test_says_when_an_index_would_pay(made, monkeypatch):
     store.build("ivf")
     assert store.figures().note == ""
     assert store.figures().size > 100_000
+
+
+def test_no_shared_memory(made, monkeypatch):
+    """Where processes cannot share enough memory, as in many containers, one builds alone."""
+    store, _, _ = made
+    watch, tried = stores.building._watch, []
+
+    def short(connections, connection, statement, progress):
+        tried.append(connection.execute("SHOW max_parallel_maintenance_workers").fetchone()[0])
+        if tried[-1] != "0":
+            raise psycopg.errors.DiskFull("could not resize shared memory segment")
+        watch(connections, connection, statement, progress)
+
+    monkeypatch.setattr(stores.building, "_watch", short)
+    store.build("hnsw")
+    assert tried == ["2", "0"]
+    assert (store.figures().engine, store.problems()) == ("hnsw", [])
+
+
+def test_other_columns(made):
+    """An index of a column that somebody added is theirs."""
+    store, sql, _ = made
+    schema = sql("SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = '{table}'::regclass")[0][0]
+    sql(
+        "ALTER TABLE {table} ADD COLUMN embedding2 vector(3)",
+        "CREATE INDEX theirs ON {table} USING hnsw (embedding2 vector_cosine_ops)",
+    )
+    assert (store.figures().engine, store.problems()) == ("exact", [])
+    store.build("hnsw")
+    store.build("exact")
+    assert sql(f"SELECT count(*) FROM pg_indexes WHERE schemaname = '{schema}' AND indexname = 'theirs'") == [(1,)]

@@ -18,7 +18,7 @@ from samespace.testing.store_contract import block_of, space_of
 from samespace.where import parse
 from stores.postgres.server import fresh, with_options
 
-ROWS, DIMENSION = 8_000, 24
+ROWS, DIMENSION = 6_000, 24
 
 # Half a percent of the rows each: all over the space, in one cluster, and by a range, which no index answers.
 WHERES = {"anywhere": {"rare": True}, "one cluster": {"near": True}, "range": {"n": {"$lt": ROWS // 200}}}
@@ -28,7 +28,7 @@ NO_CHOICE = "-c enable_seqscan=off -c enable_bitmapscan=off"  # for the planner,
 @pytest.fixture(scope="module")
 def large(database):
     """The URL of many clustered rows, with their vectors, metadata, and queries."""
-    vectors, queries, of = clustered(ROWS, DIMENSION, "cosine", seed=1, asked=40)
+    vectors, queries, of = clustered(ROWS, DIMENSION, "cosine", seed=1, asked=20)
     chosen = np.random.default_rng(0).random(ROWS)
     fields = [
         {"rare": bool(chosen[n] < 0.005), "near": bool(of[n] == 3 and chosen[n] > 0.9), "n": n} for n in range(ROWS)

@@ -242,6 +242,8 @@ class Class:
         if asked.operator in (*many, F.OPERATOR_CONTAINS_NONE):
             if not isinstance(value, list) or not value:
                 raise Refused("value type should be an array of one or more")
+            if name == "_id" and asked.operator == F.OPERATOR_CONTAINS_ANY:
+                return {self.numbers[one] for one in value if one in self.numbers}
             join = many.get(asked.operator, set.union)
             found = join(*(self._compared(name, F.OPERATOR_EQUAL, one) for one in value))
             return everything - found if asked.operator == F.OPERATOR_CONTAINS_NONE else found

@@ -116,6 +116,20 @@ def test_notes_of_a_collection_that_was_deleted_otherwise(store, server):
     assert server.classes == {}
 
 
+def test_notes_of_something_else(store, server, bare):
+    """The name of the notes' collection is taken, or a note is not what we wrote."""
+    client = bare(server).client
+    client.collections.create_from_dict({**definition(notes_name("Notes"), store._record), "description": "mine"})
+    for use in (lambda: store.note("canaries"), lambda: store.keep_note("canaries", b""), store.drop):
+        with pytest.raises(CollectionCorrupt, match="something else made it"):
+            use()
+    client.collections.delete(notes_name("Notes"))
+    store.keep_note("canaries", b"kept")
+    server.classes[notes_name("Notes")].documents[0].properties["value"] = "%%%"
+    with pytest.raises(CollectionCorrupt, match="not what was written"):
+        store.note("canaries")
+
+
 def test_notes_stand_apart(store, server):
     store.keep_note("canaries", b"kept")
     assert set(server.classes) == {"Notes", notes_name("Notes")}

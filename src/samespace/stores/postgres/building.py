@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import count
 from typing import NamedTuple
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from samespace.errors import CollectionBusy, Unsupported
 from samespace.stores.postgres.connections import Connection, Connections
@@ -25,14 +26,23 @@ _METHODS = {"hnsw": "hnsw", "ivfflat": "ivf"}
 _EVERY = 0.2  # seconds between looks at the progress
 
 _INDEXES = """
-    SELECT pg_class.relname, amname, indisvalid, opcname, pg_get_indexdef(indexrelid)
+    SELECT pg_class.relname, amname, indisvalid, opcname, indpred IS NULL
     FROM pg_index
     JOIN pg_class ON pg_class.oid = indexrelid
     JOIN pg_am ON pg_am.oid = relam
     JOIN pg_opclass ON pg_opclass.oid = indclass[0]
     WHERE indrelid = to_regclass(%s) AND amname IN ('hnsw', 'ivfflat')
+        AND pg_get_indexdef(indexrelid, 1, true) ~ '^[(]*embedding[)]*(::.*)?$'
     ORDER BY pg_class.oid
 """
+
+
+# A graph is built many times faster while it fits into this memory; in kilobytes, and never less than was configured.
+_MEMORY = """
+    SELECT set_config('maintenance_work_mem', greatest(%s, setting::bigint)::text, false)
+    FROM pg_settings WHERE name = 'maintenance_work_mem'
+"""
+_MOST_MEMORY = 1 << 30
 
 
 class Index(NamedTuple):
@@ -42,14 +52,14 @@ class Index(NamedTuple):
         engine: one of :data:`ENGINES`.
         valid: it was made to its end.
         operators: which decide the metric that it serves, such as ``"vector_cosine_ops"``.
-        definition: the statement that would make it.
+        whole: it covers all rows.
     """
 
     name: str
     engine: str
     valid: bool
     operators: str
-    definition: str
+    whole: bool
 
 
 def indexes(connection: Connection, table: Table) -> list[Index]:
@@ -61,7 +71,7 @@ def indexes(connection: Connection, table: Table) -> list[Index]:
 def usable(table: Table, index: Index) -> bool:
     """Whether searches in the table's space can use it."""
     wanted = f"{table.indexed_type}_{table.measure.operators}"
-    return index.valid and index.operators == wanted and " WHERE " not in index.definition
+    return index.valid and index.whole and index.operators == wanted
 
 
 def problems(connection: Connection, table: Table) -> list[str]:
@@ -127,15 +137,31 @@ def _make(
     taken: set[str],
     progress: Progress | None,
 ) -> None:
-    name = next(name for name in (f"{table.relation}_{engine}", f"{table.relation}_{engine}_2") if name not in taken)
+    name = next(
+        name for name in (f"{table.relation}_{engine}_{n}".removesuffix("_1") for n in count(1)) if name not in taken
+    )
+    (rows,) = connection.execute(table.statement("SELECT count(*) FROM {table}")).fetchone() or (0,)
+    options = "m = 16, ef_construction = 100" if engine == "hnsw" else f"lists = {_lists(rows)}"
     statement = table.statement(
-        "CREATE INDEX CONCURRENTLY {index} ON {table} USING {method} ((embedding{halved}) {operators}) {options}",
+        "CREATE INDEX CONCURRENTLY {index} ON {table} USING {method} ((embedding{halved}) {operators}) WITH ({options})",
         index=sql.Identifier(name),
         method=sql.SQL("hnsw" if engine == "hnsw" else "ivfflat"),
-        options=sql.SQL("WITH (m = 16, ef_construction = 100)" if engine == "hnsw" else "WITH (lists = {})").format(
-            sql.Literal(_lists(connection, table))
-        ),
+        options=sql.SQL(options),
     )
+    connection.execute(_MEMORY, (min(_MOST_MEMORY, rows * (4 * table.space.dimension + 512)) // 1024,))
+    try:
+        _watch(connections, connection, statement, progress)
+    except errors.DiskFull:
+        # The processes that build together share memory, of which a container may have little; one alone has its own.
+        _drop(connection, table, name)
+        connection.execute("SET max_parallel_maintenance_workers = 0")
+        _watch(connections, connection, statement, progress)
+    if progress is not None:
+        progress("ready", 1.0)
+
+
+def _watch(connections: Connections, connection: Connection, statement: bytes, progress: Progress | None) -> None:
+    """Run a statement that makes an index, and tell how far it is."""
     process = connection.info.backend_pid
     with ThreadPoolExecutor(1) as worker:
         made = worker.submit(connection.execute, statement)
@@ -147,8 +173,6 @@ def _make(
             connection.cancel_safe()
             raise
         made.result()
-    if progress is not None:
-        progress("ready", 1.0)
 
 
 def _look(connection: Connection, process: int) -> tuple[str, float]:
@@ -161,9 +185,8 @@ def _look(connection: Connection, process: int) -> tuple[str, float]:
     return (row[0], min(row[1], 1.0)) if row else ("starting", 0.0)
 
 
-def _lists(connection: Connection, table: Table) -> int:
+def _lists(rows: int) -> int:
     """As pgvector's documents advise: a thousandth of the rows, and their square root above a million."""
-    (rows,) = connection.execute(table.statement("SELECT count(*) FROM {table}")).fetchone() or (0,)
     return min(32_768, max(1, rows // 1_000 if rows <= 1_000_000 else math.isqrt(rows)))
 
 

@@ -106,13 +106,14 @@ class Connections:
             except psycopg.Error as error:
                 now = time.monotonic()
                 deadline = deadline or now + self.timeout
-                if not (patient and is_passing(error) and now + pause < deadline):
+                if not (patient and is_passing(error) and now < deadline):
                     raise translated(error, self.place) from error
                 if is_lost(error):
                     self._forget()
             except UnicodeEncodeError as error:
                 raise InvalidInput(f"{error.object!r} is not valid Unicode ({error.reason}).") from error
-            time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - so that two who collide do not do so again
+            # Of random length, so that two who are in each other's way do not meet again.
+            time.sleep(min(pause * (0.5 + random.random()), max(0.0, deadline - now)))  # noqa: S311
             pause = min(2 * pause, 1.0)
 
     @contextlib.contextmanager

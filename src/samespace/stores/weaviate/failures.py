@@ -9,6 +9,7 @@ import httpx
 from weaviate.exceptions import (
     AuthenticationFailedError,
     InsufficientPermissionsError,
+    ResponseCannotBeDecodedError,
     UnexpectedStatusCodeError,
     WeaviateBaseError,
     WeaviateClosedClientError,
@@ -31,7 +32,10 @@ from samespace.errors import (
     Unsupported,
 )
 
-__all__ = ["Failures", "TooLarge", "refusal", "status_of"]
+__all__ = ["NOT_UNDERSTOOD", "Failures", "TooLarge", "refusal", "status_of"]
+
+NOT_UNDERSTOOD = (ResponseCannotBeDecodedError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
+"""What the client stumbles over where an answer is not what it knows."""
 
 _GONE = (
     WeaviateConnectionError,

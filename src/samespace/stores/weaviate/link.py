@@ -13,12 +13,13 @@ from weaviate import WeaviateClient
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.config import GrpcConfig
 from weaviate.connect.base import ConnectionParams
-from weaviate.exceptions import ResponseCannotBeDecodedError, UnexpectedStatusCodeError
+from weaviate.exceptions import UnexpectedStatusCodeError
 
-from samespace.errors import CollectionCorrupt, InvalidInput, NotFound, StorageError, Unsupported
+from samespace.errors import InvalidInput, NotFound, StorageError, Unsupported
 from samespace.space import Space
 from samespace.stores.address import Address
-from samespace.stores.weaviate.failures import Failures, status_of
+from samespace.stores.weaviate.failures import NOT_UNDERSTOOD, Failures, status_of
+from samespace.stores.weaviate.reading import configuration
 from samespace.stores.weaviate.schema import Record, check_name, definition
 from samespace.stores.weaviate.store import WeaviateStore
 
@@ -27,9 +28,6 @@ __all__ = ["connect"]
 _OLDEST = (1, 33)  # the first that knows Not
 _ENVIRONMENT = "WEAVIATE_API_KEY"
 _LARGEST = 10 * 2**20  # bytes of a message, where the server does not say
-
-# What the client stumbles over where an answer is not what it knows.
-_NOT_UNDERSTOOD = (ResponseCannotBeDecodedError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 
 # A call waits for a server that is starting or was restarted, up to its deadline, instead of failing at once.
 _CHANNEL = [
@@ -105,7 +103,7 @@ def _greet(client: WeaviateClient, where: str) -> Mapping[str, Any]:
     try:
         client.connect()
         meta = client.get_meta()
-    except _NOT_UNDERSTOOD as error:
+    except NOT_UNDERSTOOD as error:
         raise StorageError(f"{where} does not answer as Weaviate does ({error!r}). Is it another server?") from error
     version = str(meta.get("version", ""))
     found = re.match(r"(\d+)\.(\d+)", version)
@@ -142,16 +140,8 @@ def _found_or_made(client: WeaviateClient, name: str, space: Space | None, encod
 
 def _description(client: WeaviateClient, name: str) -> str | None:
     """What the collection says of itself, or nothing; None if there is no collection."""
-    try:
-        return client.collections.use(name).config.get().description or ""
-    except UnexpectedStatusCodeError as error:
-        if status_of(error) == 404:
-            return None
-        raise
-    except _NOT_UNDERSTOOD as error:
-        raise CollectionCorrupt(
-            f"The configuration of {name!r} is none that samespace made ({error!r}). Choose another name."
-        ) from error
+    config = configuration(client.collections.use(name))
+    return None if config is None else config.description or ""
 
 
 def _yes_or_no(text: str) -> bool:

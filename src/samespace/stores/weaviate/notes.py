@@ -10,8 +10,9 @@ from weaviate import WeaviateClient
 from weaviate.classes.data import DataObject
 from weaviate.exceptions import UnexpectedStatusCodeError
 
-from samespace.errors import InvalidInput
+from samespace.errors import CollectionCorrupt, InvalidInput
 from samespace.stores.weaviate.failures import refusal, status_of
+from samespace.stores.weaviate.reading import configuration
 from samespace.stores.weaviate.schema import notes_definition, notes_name
 
 __all__ = ["Notes"]
@@ -25,11 +26,11 @@ class Notes:
         largest: bytes that a message may have.
     """
 
-    def __init__(self, client: WeaviateClient, name: str, made: str, largest: int) -> None:
+    def __init__(self, client: WeaviateClient, name: str, made: UUID, largest: int) -> None:
         self._client = client
         self._of = name
         self._name = notes_name(name)
-        self._made = UUID(made)
+        self._made = made
         self._largest = largest
         self._is_there = False
 
@@ -38,7 +39,12 @@ class Notes:
         if not self._exists():
             return None
         found = self._collection.query.fetch_object_by_id(uuid5(self._made, name), return_properties=["value"])
-        return None if found is None else base64.b64decode(str(found.properties["value"]))
+        if found is None:
+            return None
+        try:
+            return base64.b64decode(found.properties["value"], validate=True)
+        except (LookupError, ValueError, TypeError):
+            raise CollectionCorrupt(f"The note {name!r} in {self._name!r} is not what was written there.") from None
 
     def keep(self, name: str, value: bytes, *, replace: bool) -> None:
         """Keep some bytes; without ``replace``, what is there stays.
@@ -77,7 +83,14 @@ class Notes:
         return self._client.collections.use(self._name)
 
     def _exists(self) -> bool:
-        self._is_there = self._is_there or self._client.collections.exists(self._name)
+        if not self._is_there:
+            config = configuration(self._collection)
+            if config is not None and config.description != notes_definition(self._of)["description"]:
+                raise CollectionCorrupt(
+                    f"{self._name!r} is where samespace keeps the notes of {self._of!r}, and something else made it. "
+                    "Choose another name for the collection."
+                )
+            self._is_there = config is not None
         return self._is_there
 
     def _make(self) -> None:

@@ -8,11 +8,13 @@ from uuid import UUID
 
 from weaviate.classes.query import Filter, Sort
 from weaviate.collections.classes.filters import FilterReturn
+from weaviate.exceptions import UnexpectedStatusCodeError
 
-from samespace.stores.weaviate.failures import Failures, TooLarge
+from samespace.errors import CollectionCorrupt
+from samespace.stores.weaviate.failures import NOT_UNDERSTOOD, Failures, TooLarge, status_of
 from samespace.stores.weaviate.rows import WHOLE
 
-__all__ = ["AT_ONCE", "BEFORE_ALL", "MOST", "Reader", "with_uuids"]
+__all__ = ["AT_ONCE", "BEFORE_ALL", "MOST", "Reader", "configuration", "with_uuids"]
 
 AT_ONCE = 1_000  # ids of a filter, rows of a page
 MOST = 10_000  # results of a query, unless the server's QUERY_MAXIMUM_RESULTS says otherwise
@@ -96,6 +98,24 @@ class Reader:
             left -= len(found)
             if found:
                 yield found
+
+
+def configuration(rows: Any) -> Any:
+    """The configuration of a collection, as the client gives it; None if there is no collection.
+
+    Raises:
+        CollectionCorrupt: the client does not understand it.
+    """
+    try:
+        return rows.config.get()
+    except UnexpectedStatusCodeError as error:
+        if status_of(error) == 404:
+            return None
+        raise
+    except NOT_UNDERSTOOD as error:
+        raise CollectionCorrupt(
+            f"The configuration of {rows.name!r} is none that samespace made ({error!r}). Choose another name."
+        ) from error
 
 
 def with_uuids(uuids: Sequence[str]) -> FilterReturn:

@@ -12,13 +12,13 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from samespace.errors import CollectionCorrupt, InvalidInput
 from samespace.space import Space
 from samespace.stores.weaviate.filters import FIELDS, RANGES
 
-__all__ = ["VECTOR", "Record", "check_name", "definition", "notes_definition", "notes_name", "problems"]
+__all__ = ["VECTOR", "Record", "check_name", "definition", "index_of", "notes_definition", "notes_name", "problems"]
 
 VECTOR = "default"  # the name of the vector, which Weaviate gives to the only one too
 _FORMAT = 1
@@ -32,19 +32,19 @@ class Record:
     """What the collection's description says.
 
     Attributes:
-        made: the name of the making, 32 hexadecimal digits.
+        made: the name of the making.
     """
 
     space: Space
     encoder: str | None
-    made: str
+    made: UUID
 
     @classmethod
     def new(cls, space: Space, encoder: str | None) -> Record:
-        return cls(space, encoder, uuid4().hex)
+        return cls(space, encoder, uuid4())
 
     def to_text(self) -> str:
-        fields = {"samespace": _FORMAT, "space": self.space.to_dict(), "encoder": self.encoder, "made": self.made}
+        fields = {"samespace": _FORMAT, "space": self.space.to_dict(), "encoder": self.encoder, "made": self.made.hex}
         return json.dumps(fields, ensure_ascii=False)
 
     @classmethod
@@ -67,8 +67,8 @@ class Record:
                 f"{address} has format {number!r}; this samespace reads up to {_FORMAT}. Upgrade samespace."
             )
         try:
-            return cls(Space.from_dict(fields["space"]), fields["encoder"], fields["made"])
-        except (InvalidInput, LookupError) as error:
+            return cls(Space.from_dict(fields["space"]), fields["encoder"], UUID(fields["made"]))
+        except (ValueError, LookupError, AttributeError) as error:  # InvalidInput is a ValueError
             raise CollectionCorrupt(
                 f"The description of {address} has no readable record of its space ({error}); something else changed "
                 "it. Write it back from a backup."
@@ -156,6 +156,12 @@ def notes_definition(name: str) -> dict[str, Any]:
     }
 
 
+def index_of(config: Any) -> Any:
+    """The configuration of the vector index, in that of a collection; None if there is none."""
+    vector = (config.vector_config or {}).get(VECTOR)
+    return getattr(vector, "vector_index_config", None)
+
+
 def problems(config: Any, record: Record) -> list[str]:
     """What of a collection's configuration does not fit its record, a sentence each.
 
@@ -170,9 +176,7 @@ def problems(config: Any, record: Record) -> list[str]:
         expected, actual = each["dataType"][0], types.get(each["name"])
         if actual != expected:
             found.append(f"The property {each['name']!r} is {actual or 'not there'}, not {expected}.")
-    vector = (config.vector_config or {}).get(VECTOR)
-    index = getattr(vector, "vector_index_config", None)
-    distance = getattr(index, "distance_metric", None)
+    distance = getattr(index_of(config), "distance_metric", None)
     if distance is None or distance.value != _DISTANCES[record.space.metric]:
         found.append(
             f"The index compares by {getattr(distance, 'value', None)}; a space of metric {record.space.metric} needs "

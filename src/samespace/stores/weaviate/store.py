@@ -18,15 +18,15 @@ from uuid import UUID
 from weaviate import WeaviateClient
 from weaviate.classes.query import Filter, MetadataQuery
 from weaviate.collections.classes.filters import FilterReturn
-from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateInsertManyAllFailedError
+from weaviate.exceptions import WeaviateInsertManyAllFailedError
 
 from samespace.errors import InvalidInput, NotFound, StorageError, Unsupported
 from samespace.hits import Hit
 from samespace.stores.base import EXACT, Block, Feature, Figures, Store, Written
-from samespace.stores.weaviate.failures import Failures, refusal, status_of
+from samespace.stores.weaviate.failures import Failures, refusal
 from samespace.stores.weaviate.filters import THERE, translate
 from samespace.stores.weaviate.notes import Notes
-from samespace.stores.weaviate.reading import AT_ONCE, BEFORE_ALL, MOST, Reader, with_uuids
+from samespace.stores.weaviate.reading import AT_ONCE, BEFORE_ALL, MOST, Reader, configuration, with_uuids
 from samespace.stores.weaviate.rows import (
     HIT,
     batches,
@@ -37,7 +37,7 @@ from samespace.stores.weaviate.rows import (
     objects,
     uuid_of,
 )
-from samespace.stores.weaviate.schema import VECTOR, Record, problems
+from samespace.stores.weaviate.schema import VECTOR, Record, index_of, problems
 from samespace.vectors import Matrix
 from samespace.where import Condition
 
@@ -241,7 +241,7 @@ class WeaviateStore(Store):
     def _few(self, where: FilterReturn | None) -> FilterReturn:
         """A filter with which Weaviate compares every row that meets it: that it does for few of them only."""
         where = THERE if where is None else where
-        n, most = self._reader.count(where), self._config().vector_config[VECTOR].vector_index_config.flat_search_cutoff
+        n, most = self._reader.count(where), getattr(index_of(self._config()), "flat_search_cutoff", 0)
         if n >= most:
             raise Unsupported(
                 f"Weaviate compares every vector where a filter leaves less than {most:,} (flatSearchCutoff); in "
@@ -278,12 +278,10 @@ class WeaviateStore(Store):
             return self._reader.count(Filter.by_property("seal").is_none(True))
 
     def _config(self) -> Any:
-        try:
-            return self._rows.config.get()
-        except UnexpectedStatusCodeError as error:
-            if status_of(error) == 404:
-                raise NotFound(f"The collection {self.address} is gone; something else deleted it.") from error
-            raise
+        config = configuration(self._rows)
+        if config is None:
+            raise NotFound(f"The collection {self.address} is gone; something else deleted it.")
+        return config
 
     def drop(self) -> None:
         with self._errors:
