@@ -113,9 +113,8 @@ def build(connections: Connections, table: Table, engine: str, progress: Progres
             f"{table.space.dimension:,}. Searches there are exact."
         )
     with connections.alone() as connection:
+        _lock(connection, table)
         connection.execute("SET statement_timeout = 0; SET lock_timeout = 0")
-        if connection.execute(*_lock(table)).fetchone() != (True,):
-            raise CollectionBusy(f"Another program is building an index of {table.name!r} already. Wait for it.")
         old = indexes(connection, table)
         for index in old:
             if not index.valid:  # nobody is building, so nobody will end it
@@ -137,13 +136,12 @@ def _make(
     taken: set[str],
     progress: Progress | None,
 ) -> None:
-    name = next(
-        name for name in (f"{table.relation}_{engine}_{n}".removesuffix("_1") for n in count(1)) if name not in taken
-    )
+    name = next(name for n in count(1) if (name := f"{table.relation}_{engine}_{n}".removesuffix("_1")) not in taken)
     (rows,) = connection.execute(table.statement("SELECT count(*) FROM {table}")).fetchone() or (0,)
     options = "m = 16, ef_construction = 100" if engine == "hnsw" else f"lists = {_lists(rows)}"
     statement = table.statement(
-        "CREATE INDEX CONCURRENTLY {index} ON {table} USING {method} ((embedding{halved}) {operators}) WITH ({options})",
+        "CREATE INDEX CONCURRENTLY {index} ON {table} USING {method} ((embedding{halved}) {operators}) "
+        "WITH ({options})",
         index=sql.Identifier(name),
         method=sql.SQL("hnsw" if engine == "hnsw" else "ivfflat"),
         options=sql.SQL(options),
@@ -195,6 +193,11 @@ def _drop(connection: Connection, table: Table, index: str) -> None:
     connection.execute(table.statement("DROP INDEX CONCURRENTLY IF EXISTS {index}", index=name))
 
 
-def _lock(table: Table) -> tuple[bytes, tuple[str]]:
-    """One who builds for each table, until the connection ends."""
-    return b"SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"samespace build {table.schema}.{table.number}",)
+def _lock(connection: Connection, table: Table) -> None:
+    """One who builds for each table, until the connection ends, which a server may notice a little later."""
+    connection.execute("SET lock_timeout = 1000")
+    try:
+        name = f"samespace build {table.schema}.{table.number}"
+        connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
+    except errors.LockNotAvailable:
+        raise CollectionBusy(f"Another program is building an index of {table.name!r} already. Wait for it.") from None
