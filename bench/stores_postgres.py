@@ -17,12 +17,12 @@ Recall is that of 20,000 clustered rows with an HNSW index and filters that half
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ def main() -> None:
     sys.path.append(str(Path(__file__).parent.parent / "tests"))
     from stores.postgres.server import start
 
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder, start(Path(folder), durable=True) as url:
+    given = os.environ.get("DATABASE_URL")
+    with contextlib.nullcontext(given) if given else start(durable=True) as url:
         with psycopg.connect(url) as connection:
             (version,) = connection.execute("SELECT version()").fetchone()
         figures = {
@@ -105,7 +106,7 @@ def searched(url: str, searches: int) -> dict[str, Any]:
     queries = unit(np.random.default_rng(1).standard_normal((searches, DIMENSION)).astype(np.float32))
     points = bulk.points(queries)
     found: dict[str, Any] = {}
-    with closing(connect(place(url, "searched"), Space("bench", DIMENSION))) as store:
+    with contextlib.closing(connect(place(url, "searched"), Space("bench", DIMENSION))) as store:
         load_into(store, block_of(SEARCHED))
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("SET hnsw.ef_search = 100")
@@ -209,7 +210,7 @@ def recalled(url: str) -> dict[str, Any]:
     ]
     names = [str(n) for n in range(CLUSTERED)]
     found: dict[str, Any] = {"rows": CLUSTERED, "dimension": 64, "queries": len(queries)}
-    with closing(connect(place(url, "clustered"), Space("clustered", 64))) as store:
+    with contextlib.closing(connect(place(url, "clustered"), Space("clustered", 64))) as store:
         load_into(
             store,
             Block(names, [None] * CLUSTERED, [json.dumps(each) for each in fields], vectors, [(1, 1)] * CLUSTERED),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -77,12 +78,16 @@ def test_a_locked_chroma_is_told(tmp_path, notes):
     notes.add(["one"])
     target = f"chroma:{tmp_path / 'db'}?collection=docs"
     export_collection(notes, target)
-    with sqlite3.connect(tmp_path / "db" / "chroma.sqlite3", isolation_level=None) as holder:
-        holder.execute("BEGIN EXCLUSIVE")
+    # A process of its own: SQLite's locks are the process's, and its own do not stand in its way.
+    hold = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None); db.execute('BEGIN EXCLUSIVE')"
+    script = f"{hold}; print('held', flush=True); sys.stdin.read()"
+    file = tmp_path / "db" / "chroma.sqlite3"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", script, str(file)], stdin=pipe, stdout=pipe) as holder:
+        assert holder.stdout.readline() == b"held\n"
         with pytest.raises(StorageError, match="Another program holds"):
             export_collection(notes, target)
-        holder.execute("ROLLBACK")
-    holder.close()
+        holder.stdin.close()
     with ss.open(tmp_path / "b.ss", space=notes.space) as after:
         assert import_collection(after, target).added == 1
 
@@ -114,15 +119,15 @@ def test_a_client_of_chroma_with_other_settings_is_told(tmp_path, into, vectors)
         ("Chroma", "default", {}, "minilm"),
         ("Chroma", "sentence_transformer", {"model_name": "all-MiniLM-L6-v2"}, "minilm"),
         ("Chroma", "sentence_transformer", {"model_name": "BAAI/bge-m3"}, "hf:BAAI/bge-m3"),
-        ("Chroma", "openai", {"model_name": "text-embedding-3-large", "dimensions": 256}, "openai:text-embedding-3-large?dimension=256"),
-        ("Chroma", "ollama", {"url": "http://localhost:11434", "model_name": "m"}, "openai:m?url=http://localhost:11434/v1"),
+        ("Chroma", "openai", {"model_name": "m", "dimensions": 256}, "openai:m?dimension=256"),
+        ("Chroma", "ollama", {"url": "http://host:11434", "model_name": "m"}, "openai:m?url=http://host:11434/v1"),
         ("Chroma", "my_own", {}, None),
         ("Chroma", "huggingface", {}, None),
         ("LanceDB", "sentence-transformers", {}, "minilm"),
         ("LanceDB", "openai", {}, "openai:text-embedding-ada-002"),
         ("LanceDB", "cohere", {"name": "embed-v4.0"}, "cohere:embed-v4.0"),
     ],
-)  # fmt: skip
+)
 def test_what_others_call_their_embedders(system, name, settings, encoder):
     assert recorded(system, name, settings, None).encoder == encoder
 
@@ -165,9 +170,8 @@ def test_a_number_of_csv_is_an_id(tmp_path):
     index = faiss.IndexIDMap2(faiss.IndexFlatL2(8))
     index.add_with_ids(np.eye(8, dtype=np.float32), np.arange(8) + 40)
     faiss.write_index(index, str(tmp_path / "v.faiss"))
-    (tmp_path / "rows.csv").write_text(
-        "id;text\n".replace(";", ",") + "".join(f"{47 - n},text {n}\n" for n in range(8))
-    )
+    lines = ["id,text", *(f"{47 - n},text {n}" for n in range(8))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
     with ss.open(tmp_path / "a.ss", space=SPACE) as rows:
         import_collection(rows, tmp_path / "v.faiss", columns=Columns(rows=tmp_path / "rows.csv"), space=SPACE)
         assert rows.get(["40"])[0].content == "text 7"

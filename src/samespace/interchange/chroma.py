@@ -7,11 +7,13 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import chromadb
 import numpy as np
+from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings
 from chromadb.errors import ChromaError
 
@@ -126,6 +128,8 @@ def _check(place: Place) -> None:
     file = place.path / _FILE
     if not file.is_file():
         raise InvalidInput(f"{place.path} is not a folder of Chroma: it has no {_FILE}.")
+    if _is_open(place):
+        return
     try:
         catalog = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
         with contextlib.closing(catalog):
@@ -134,6 +138,12 @@ def _check(place: Place) -> None:
         raise InvalidInput(f"{file} is damaged, or is no file of Chroma ({error}).") from None
     if not {"collections", "embeddings", "migrations"} <= tables:
         raise InvalidInput(f"{place.path} is not a folder of Chroma: {_FILE} has not its tables.")
+
+
+def _is_open(place: Place) -> bool:
+    """Whether a client in this process has the folder open: closing a file of it would then give up its locks."""
+    systems = getattr(SharedSystemClient, "_identifier_to_system", {})
+    return any(Path(name).resolve() == place.path.resolve() for name in systems)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,6 +47,7 @@ _SCHEMAS = {
     "keyword": edge.PayloadSchemaType.Keyword,
     "bool": edge.PayloadSchemaType.Bool,
 }
+_STEP = 256  # points made at once; Python's collector of garbage looks at all that are alive, again and again
 _EXACTLY = edge.SearchParams(exact=True, quantization=edge.QuantizationSearchParams(ignore=True))
 # Twice as many candidates by the codes, ranked again by the vectors; where there are no codes, it means nothing.
 _RESCORED = edge.QuantizationSearchParams(rescore=True, oversampling=2.0)
@@ -102,6 +104,7 @@ class EdgeEngine(Engine):
     shared = False
     wants_indexes = True
     words = EdgeWords()
+    batch_bytes = 128 << 20  # nothing is sent; one sync for each batch
 
     def __init__(self, shared: _Shard) -> None:
         self.clock = shared.clock
@@ -125,11 +128,12 @@ class EdgeEngine(Engine):
                     return _mapped(self._path, lambda: act(shared.shard))
             raise _error(self._path, error) from error
 
-    def _update(self, operation: Callable[[], edge.UpdateOperation]) -> None:
+    def _update(self, *operations: Callable[[], edge.UpdateOperation]) -> None:
         shared = self._open()
 
         def act() -> None:
-            shared.shard.update(operation())
+            for operation in operations:
+                shared.shard.update(operation())
             shared.shard.flush()
 
         with shared.lock:
@@ -138,14 +142,16 @@ class EdgeEngine(Engine):
     def upsert(
         self, ids: Sequence[str], vectors: Matrix | None, payloads: Sequence[dict[str, Any]], *, insert: bool = False
     ) -> None:
-        named: list[Any] = [{}] * len(ids) if vectors is None else [{VECTOR: row} for row in vectors.tolist()]
         mode = edge.UpdateMode.InsertOnly if insert else edge.UpdateMode.Upsert
 
-        def operation() -> edge.UpdateOperation:
-            points = [edge.Point(*columns) for columns in zip(ids, named, payloads, strict=True)]
+        def operation(part: slice) -> edge.UpdateOperation:
+            named: Any = [{VECTOR: row} for row in vectors[part].tolist()] if vectors is not None else [{}]
+            points = [edge.Point(*columns) for columns in zip(ids[part], named, payloads[part], strict=True)]
             return edge.UpdateOperation.upsert_points(points, update_mode=mode)
 
-        self._update(operation)
+        self._update(
+            *(partial(operation, slice(start, start + _STEP)) for start in range(0, len(ids), _STEP)),
+        )
 
     def retrieve(self, ids: Sequence[PointId], *, payload: bool | list[str], vectors: bool = False) -> list[Point]:
         found = self._read(lambda shard: shard.retrieve(list(ids), payload, [VECTOR] if vectors else False))

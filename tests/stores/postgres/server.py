@@ -1,4 +1,4 @@
-"""A PostgreSQL server with pgvector of the tests' own, without root; or another's, by ``DATABASE_URL``."""
+"""A PostgreSQL server with pgvector of the tests' own, without root, or another's by ``DATABASE_URL``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
-__all__ = ["Server", "fresh", "run", "shared", "start", "with_options"]
+__all__ = ["Server", "fresh", "live", "run", "shared", "start", "with_options"]
 
 
 class Server:
@@ -79,15 +79,12 @@ def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
 
 @contextlib.contextmanager
 def start(folder: Path | None = None, *, durable: bool = False) -> Iterator[str]:
-    """The URL of a server, which is stopped at the end. With ``DATABASE_URL`` it is that one.
+    """The URL of a server, which is stopped at the end.
 
     Args:
         folder: for its files; None is one that goes with it.
         durable: what is committed is on the disk, as it must be anywhere but in tests.
     """
-    if os.environ.get("DATABASE_URL"):
-        yield os.environ["DATABASE_URL"]
-        return
     # A socket's path may have 107 characters, and pytest's folders are long.
     own = Path(tempfile.mkdtemp(prefix="pg-")) if folder is None else folder
     server = Server(own, durable=durable)
@@ -104,6 +101,11 @@ def shared() -> str:
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(start())
+
+
+def live() -> str:
+    """The URL of the server that ``DATABASE_URL`` names, or of our own."""
+    return os.environ.get("DATABASE_URL") or shared()
 
 
 def with_options(url: str, **options: str) -> str:

@@ -16,5 +16,5 @@ class TestPostgres(StoreContract):
     }
 
     @pytest.fixture
-    def place(self, database):
-        return fresh(database)
+    def place(self, anywhere):
+        return fresh(anywhere)

@@ -17,6 +17,7 @@ import math
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from hashlib import sha1
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -46,9 +47,11 @@ __all__ = [
 SEQUENCE, SEAL, TRUNCATED = "samespace.seq", "samespace.seal", "samespace.truncated"
 EMPTY, KIND = "samespace.empty", "samespace.kind"
 
-_ROWS = UUID("5f0d7f52-8f0e-5c39-9d0c-6f1a0d1f6b1a")
+_ROWS = sha1(UUID("5f0d7f52-8f0e-5c39-9d0c-6f1a0d1f6b1a").bytes, usedforsecurity=False)
 _NOTES = UUID("c9b7a7de-5f0b-5d39-8a55-0a4f6e6c2b77")
 
+_UNVERSIONED = ~(0xF << 76 | 0x3 << 62)  # where RFC 9562 has version and variant
+_VERSION = 0x5 << 76 | 0x2 << 62
 _MAX_DEPTH = 60  # the server's JSON ends at 128, gRPC's messages at 100, of which each level takes more than one
 _WHOLE = 2**63
 _EXACT = 2**53
@@ -58,8 +61,12 @@ _POWERS = [float(f"1e{power}") for power in range(309)]
 
 
 def point_id(name: str) -> str:
-    """The point of a row."""
-    return str(uuid5(_ROWS, name))
+    """The point of a row: a UUID of version 5, made without Python's UUID, which takes three times as long."""
+    state = _ROWS.copy()
+    state.update(name.encode())
+    number = int.from_bytes(state.digest()[:16], "big") & _UNVERSIONED | _VERSION
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def note_id(name: str) -> str:

@@ -46,6 +46,7 @@ INDEXES: Mapping[str, Kind] = {SEQUENCE: "integer", KIND: "keyword", TRUNCATED: 
 """The payload indexes that every collection has. Those for fields of the metadata come with the first filter."""
 
 _PAGE = 20_000  # ids that a scan asks for at once, in order; rows follow in blocks
+_BLOCK_BYTES = 16 << 20  # of the rows that a scan reads at once, as JSON
 _LOOKUP = 4_096  # ids that are looked up at once
 _LARGEST_NOTE = 20 << 20  # within the 32 MB of a server's requests, in base64
 
@@ -181,7 +182,7 @@ class QdrantStore(Store):
     @property
     def _block_rows(self) -> int:
         """Rows whose vectors make some megabytes as JSON."""
-        return max(64, min(2_048, self.engine.batch_bytes * 2 // (20 * self.space.dimension + 1_000)))
+        return max(64, min(2_048, _BLOCK_BYTES // (20 * self.space.dimension + 1_000)))
 
     def count(self, condition: Condition | None = None) -> int:
         if condition is None:
