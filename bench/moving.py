@@ -3,8 +3,9 @@
     python bench/moving.py CORPUS [--rows 100000] [--qdrant qdrant-edge]
 
 CORPUS is a folder that ``corpus.py`` made. PostgreSQL is the server that the tests start; DATABASE_URL names another.
-The two copies to engines are killed by SIGKILL after eight writes, and begun again. What the engines' own bulk loaders
-do with such rows is in ``stores_postgres.py`` and ``stores_qdrant.py``.
+The two copies to engines are killed by SIGKILL after eight writes, and begun again. *bare* is the engine's own way
+with the same rows in the same run: one binary COPY of ready-made bytes into an identical table, and points in
+thousands into a shard of Qdrant Edge, or ``upload_collection`` of the client's local mode.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import corpus
+import psycopg
+import stores_qdrant
 from machine import describe, environment, keep, table
 from samespace.keeping.copy import copy_collection
 from samespace.opening import stand
 from samespace.space import Space
-from samespace.stores.base import Block
+from samespace.stores.base import Block, seals
+from samespace.stores.postgres import bulk
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from stores.postgres.server import fresh, start
@@ -65,6 +70,37 @@ def contents(place: str) -> tuple[int, str]:
     return len(digests), hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
+def copied(url: str, place: str, whole: Block) -> float:
+    """Rows a second of a bare COPY into a table like the collection's."""
+    name = place.rpartition("collection=")[2]
+    with psycopg.connect(url, autocommit=True) as connection:
+        (relation,) = connection.execute(
+            "SELECT relation FROM samespace.collections WHERE name = %s", (name,)
+        ).fetchone()
+        connection.execute(f'CREATE TABLE bare (LIKE samespace."{relation}" INCLUDING ALL)')
+        pieces = list(bulk.as_copy(whole))
+        connection.execute("CHECKPOINT")
+        began = time.perf_counter()
+        with connection.cursor().copy(f"COPY bare ({bulk.COPIED}) FROM STDIN (FORMAT binary)") as copy:
+            for piece in pieces:
+                copy.write(piece)
+        seconds = time.perf_counter() - began
+        connection.execute("DROP TABLE bare")
+    return len(whole) / seconds
+
+
+def uploaded(kind: str, folder: str, whole: Block) -> float:
+    """Rows a second of Qdrant by hand."""
+    if kind == "qdrant-edge":
+        return len(whole) / stores_qdrant.upsert(Path(folder) / "bare", whole)
+    from qdrant_client import QdrantClient
+
+    client = QdrantClient(path=f"{folder}/bare")
+    seconds = stores_qdrant.upload(client, whole)
+    client.close()
+    return len(whole) / seconds
+
+
 def main() -> None:
     """Measure, print the table, keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,21 +110,21 @@ def main() -> None:
     arguments = parser.parse_args()
     data = corpus.load(arguments.corpus, arguments.rows, 10)
     space = Space("sentence-transformers/all-MiniLM-L6-v2", data.vectors.shape[1])
-    with tempfile.TemporaryDirectory() as folder, start() as database:
+    with tempfile.TemporaryDirectory() as folder, start(durable=True) as database:
         first, last = f"{folder}/first.ss", f"{folder}/last.ss"
         postgres = fresh(database)
         option = "?collection=notes" if arguments.qdrant == "qdrant-local" else ""
         qdrant = f"{arguments.qdrant}:{folder}/qdrant{option}"
-        rows = stand(first, space)
-        rows.store.write(
-            Block(
-                [str(n) for n in range(len(data.texts))],
-                list(data.texts),
-                [json.dumps(fields) for fields in data.metadata],
-                data.vectors,
-                [(None, None)] * len(data.texts),
-            )
+        count = len(data.texts)
+        whole = Block(
+            [str(n) for n in range(count)],
+            list(data.texts),
+            [json.dumps(fields) for fields in data.metadata],
+            data.vectors,
+            [(None, None)] * count,
         )
+        rows = stand(first, space)
+        rows.store.write(whole)
         rows.close()
         wanted = contents(first)
         ways: list[dict[str, Any]] = []
@@ -113,6 +149,8 @@ def main() -> None:
                     "agreement": report.agreement,
                 }
             )
+        ways[0]["bare"] = copied(database, postgres, replace(whole, seals=seals(space, whole)))
+        ways[1]["bare"] = uploaded(arguments.qdrant, folder, whole)
         one, other = stand(first), stand(last)
         same = all(
             np.array_equal(a.vectors, b.vectors) and a.ids == b.ids
@@ -133,13 +171,24 @@ def main() -> None:
     print(
         table(
             "moving",
-            ["way", "killed after rows", "then copied", "rows/s", "seconds, verified", "searches agree"],
+            [
+                "way",
+                "killed after rows",
+                "then copied",
+                "rows/s",
+                "bare, rows/s",
+                "share",
+                "seconds, verified",
+                "searches agree",
+            ],
             [
                 [
                     way["way"],
                     f"{way['killed_after']:,}",
                     f"{way['copied']:,}",
                     f"{way['rows_per_second']:,.0f}",
+                    f"{way['bare']:,.0f}" if "bare" in way else "",
+                    f"{way['rows_per_second'] / way['bare']:.2f}" if "bare" in way else "",
                     f"{way['seconds_with_verification']:.0f}",
                     f"{way['agreement']:.3f}",
                 ]

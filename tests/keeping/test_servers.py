@@ -20,13 +20,12 @@ from samespace.keeping.verify import verify_collection
 from samespace.opening import stand
 from samespace.testing.encoder import CharacterEncoder
 from samespace.testing.store_contract import block_of, space_of
-from stores.postgres.server import fresh, start
+from stores.postgres.server import fresh, live
 
 
 @pytest.fixture(scope="module")
 def database():
-    with start() as url:
-        yield url
+    return live()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from scale.sample import WORDS, row
 
+
 @pytest.fixture
 def vectors(tmp_path):
     """A file of word vectors, which is an encoder."""

@@ -24,7 +24,11 @@ def test_files_folders_and_patterns_each_shard_once(write, tmp_path):
 def test_a_url_names_the_same_bytes(write, tmp_path):
     path = write("a.jsonl", range(3))
     folder = f"file://{tmp_path}/shards"
-    assert [shard.path for shard in find([folder])] == [f"{folder}/a.jsonl"] == [s.path for s in find([f"{folder}/a.jsonl"])]
+    assert (
+        [shard.path for shard in find([folder])]
+        == [f"{folder}/a.jsonl"]
+        == [s.path for s in find([f"{folder}/a.jsonl"])]
+    )
     with opened(f"{folder}/a.jsonl") as file:
         file.readline()
         assert file.read() == b"".join(path.read_bytes().splitlines(keepends=True)[1:])

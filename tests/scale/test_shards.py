@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -58,7 +59,7 @@ def test_ranges_of_bytes_give_every_line_once(tmp_path_factory, lines, cuts, las
     size = path.stat().st_size
     edges = sorted({0, size, *(min(cut, size) for cut in cuts)})
     fields = Fields("text")
-    found = [r.content for a, b in zip(edges, edges[1:], strict=False) for r in rows(Part(str(path), a, b), fields)]
+    found = [r.content for a, b in pairwise(edges) for r in rows(Part(str(path), a, b), fields)]
     assert found == [f"{n} {line}" for n, line in enumerate(lines)]
 
 
@@ -71,7 +72,7 @@ def test_ranges_of_rows_give_every_row_once(tmp_path_factory, group, cuts):
     pq.write_table(pa.table({"text": [f"row {n}" for n in range(60)]}), path, row_group_size=group)
     edges = sorted({0, 60, *cuts})
     fields = Fields("text")
-    found = [r.content for a, b in zip(edges, edges[1:], strict=False) for r in rows(Part(str(path), a, b), fields)]
+    found = [r.content for a, b in pairwise(edges) for r in rows(Part(str(path), a, b), fields)]
     assert found == [f"row {n}" for n in range(60)]
 
 

@@ -196,6 +196,8 @@ def _rest(backend: Backend, what: str, asked: Any) -> Any:
                 name, page.filter, page.limit, page.order_by, page.offset, page.with_payload, page.with_vector
             )
             return {"points": [_json(one) for one in records], "next_page_offset": after}
+        case "POST", "/points/query":
+            return _json(client.query_batch_points(name, [models.QueryRequest(**asked)])[0])
         case "POST", "/points/query/batch":
             batch = models.QueryRequestBatch(**asked)
             return [_json(one) for one in client.query_batch_points(name, batch.searches)]
@@ -274,6 +276,11 @@ class _Points(points_service_pb2_grpc.PointsServicer):
             result=[_record(one) for one in records],
             next_page_offset=None if after is None else RestToGrpc.convert_extended_point_id(after),
         )
+
+    @_serving
+    def Query(self, request: Any) -> Any:  # noqa: N802
+        answer = self.client.query_batch_points(request.collection_name, [GrpcToRest.convert_query_points(request)])[0]
+        return proto.QueryResponse(result=[RestToGrpc.convert_scored_point(one) for one in answer.points])
 
     @_serving
     def QueryBatch(self, request: Any) -> Any:  # noqa: N802

@@ -195,8 +195,10 @@ def test_searches_say_how_hard_to_look(server):
     query = block_of(1).vectors
     for effort in (None, 64, EXACT):
         store.nearest(query, 5, effort=effort)
+    store.nearest(block_of(2).vectors, 5, effort=64)
+    assert server.requests[-1][1]["searches"][1]["params"]["hnsw_ef"] == 64
     rescored = {"rescore": True, "oversampling": 2.0}
-    sent = [asked["searches"][0] for what, asked in server.requests if what.endswith("query/batch")]
+    sent = [asked for what, asked in server.requests if what.endswith("points/query")]
     assert [one.get("params") for one in sent] == [
         {"quantization": rescored},
         {"hnsw_ef": 64, "quantization": rescored},

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import qdrant_edge as edge
 
-from samespace.errors import CollectionBusy, CollectionCorrupt, InvalidInput, NotFound, Unsupported
+from samespace.errors import CollectionBusy, CollectionClosed, CollectionCorrupt, InvalidInput, NotFound, Unsupported
 from samespace.stores import connect
 from samespace.stores.base import EXACT
 from samespace.stores.qdrant_core.points import point_id, survives
@@ -210,6 +210,18 @@ def test_a_shard_with_lost_files_is_told(folder):
         file.write_text("{}")
     with pytest.raises(CollectionCorrupt):
         connect(f"qdrant-edge:{place}")
+
+
+def test_dropped_under_somebody(folder):
+    place = f"qdrant-edge:{folder / 'notes'}"
+    first, second = connect(place, space_of()), connect(place)
+    first.drop()
+    with pytest.raises(CollectionClosed):
+        second.count()
+    third = connect(place, space_of(4))
+    second.close()
+    assert third.count() == 0
+    third.close()
 
 
 def test_making_is_all_or_nothing(folder, monkeypatch):

@@ -100,8 +100,7 @@ def embed_command(
             )
         except KeyboardInterrupt:
             raise Interrupted(
-                f"Interrupted. {meter.done:,} rows of this run, or some more, are in {into}; "
-                "run the same command again to go on from there."
+                f"Interrupted. {meter.done:,} rows were embedded; run the same command again to go on from there."
             ) from None
     if as_json:
         output.document({**asdict(report), "seconds": round(report.seconds, 3)})
@@ -120,6 +119,8 @@ def _show(into: str, report: EmbedReport) -> None:
     if report.remembered:
         had = output.plural(report.remembered, "shard was", "shards were")
         output.note(f"{had} done by an earlier run, and not read again; --again compares them")
+    if report.repeated:
+        output.note(f"{output.plural(report.repeated, 'part was', 'parts were')} done again, since a worker died")
     if report.truncated:
         output.note(
             f"{output.plural(report.truncated, 'row is', 'rows are')} longer than the encoder reads; "

@@ -39,6 +39,7 @@ class EmbedReport:
         truncated: of the rows written, those longer than the encoder reads.
         remembered: shards that an earlier run had done, and that were not read again.
         bad: rows that were passed over.
+        repeated: parts that were done again, since the worker died that did them.
         workers: that shared the work.
         seconds: that it took.
     """
@@ -51,6 +52,7 @@ class EmbedReport:
     truncated: int = 0
     remembered: int = 0
     bad: Bad = field(default_factory=Bad)
+    repeated: int = 0
     workers: int = 1
     seconds: float = 0.0
 
@@ -61,6 +63,7 @@ class EmbedReport:
         self.replaced += outcome.replaced
         self.unchanged += outcome.unchanged
         self.truncated += outcome.truncated
+        self.repeated += outcome.attempt > 1
         self.bad.tell(*outcome.bad.rows, count=outcome.bad.count)
 
 
@@ -106,7 +109,7 @@ def embed(
         NotFound, InvalidInput: a shard is not there, or torn; a row cannot be used, and ``skip_bad`` is False.
         SpaceMismatch: the encoder, here or on a worker, makes vectors of another space.
         MissingExtra: Ray or pyarrow is not installed.
-        EncoderError: a worker died again and again.
+        EncoderError: workers died over one part again and again, or Ray cannot go on.
         StorageError: the collection or the cluster cannot be used.
     """
     if on not in ("local", "ray"):

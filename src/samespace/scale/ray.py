@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from samespace.errors import EncoderError, InvalidInput, MissingExtra, StoreUnavailable
 from samespace.scale.shards import Part
@@ -31,7 +32,8 @@ __all__ = ["Shape", "cluster", "run", "shape_of"]
 _CPUS = 4  # of a worker, where nothing else is said: more of them are better used by another worker
 _STORE_BYTES = 200_000_000  # of the object store, through which parts and counts go
 _BLOCK_BYTES = 2**20
-_DEATHS = 20  # of workers over one part, before it is given up
+_PATIENCE = 10.0  # seconds until a cluster must answer
+_ATTEMPTS = 10  # workers that may die over one part
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nobody is told that Ray is used
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray Data makes its core warn of what Ray Data does
@@ -89,6 +91,8 @@ def cluster(
         InvalidInput: so many workers do not fit; or a folder, and workers on other machines.
         StoreUnavailable: there is no cluster at the address, or none can be started.
     """
+    if address is not None:
+        _check_reachable(address)
     ray = _ray()
     with _quietly(), ExitStack() as stack:
         if not ray.is_initialized():
@@ -119,11 +123,13 @@ def run(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[Outcome]:
     """Do the parts on the workers of the cluster, and yield what became of each as it is done.
 
     Raises:
-        EncoderError: a worker died again and again, or failed in a way that is not ours.
+        EncoderError: Ray fails in a way that is not ours.
     """
     import ray
     import ray.data
     import ray.exceptions
+
+    attempts = ray.remote(num_cpus=0)(_Attempts).remote()
 
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
@@ -132,33 +138,50 @@ def run(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[Outcome]:
         rows = [{"part": json.dumps(asdict(part))} for part in parts]
         outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Actor,  # type: ignore[arg-type]  # it is called once made
-            fn_constructor_args=(job, shape.cpus),
+            fn_constructor_args=(job, shape.cpus, attempts, _ATTEMPTS),
             num_cpus=shape.cpus,
             compute=ray.data.ActorPoolStrategy(size=min(shape.workers, len(rows)), max_tasks_in_flight_per_actor=1),
-            ray_remote_args_fn=lambda: {"max_task_retries": _DEATHS},  # of restarts Ray Data sets no limit
         )
         try:
             for row in outcomes.iter_rows():
                 yield Outcome.from_json(row["outcome"])
-        except ray.exceptions.RayActorError as error:
-            raise EncoderError(
-                f"Workers died {_DEATHS + 1} times over one part, most likely since the machine had no memory left for "
-                f"them ({' '.join(str(error).split())}). Ask for fewer workers. What they committed is kept, and the "
-                "same command goes on from there."
-            ) from error
         except ray.exceptions.RayError as error:
             raise EncoderError(f"Ray cannot go on: {error}. What was committed is kept.") from error
+
+
+class _Attempts:
+    """Counts how often each part was begun, since Ray hands out a part anew for as long as its workers die."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, int] = {}
+
+    def begin(self, part: str) -> int:
+        self._begun[part] = self._begun.get(part, 0) + 1
+        return self._begun[part]
 
 
 class _Actor:
     """A worker as Ray Data has it: made on its machine, called with one row after another."""
 
-    def __init__(self, job: Job, cpus: int) -> None:
-        self._worker = Worker(job, cpus)
+    def __init__(self, job: Job, cpus: int, attempts: Any, limit: int) -> None:
+        self._worker, self._attempts, self._limit = Worker(job, cpus), attempts, limit
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        outcome = self._worker.report(Part(**json.loads(row["part"])))
+        import ray
+
+        part = Part(**json.loads(row["part"]))
+        attempt = ray.get(self._attempts.begin.remote(row["part"]))
+        outcome = self._worker.report(part) if attempt <= self._limit else _given_up(part, self._limit)
+        outcome.attempt = attempt
         return {"outcome": outcome.to_json()}
+
+
+def _given_up(part: Part, limit: int) -> Outcome:
+    message = (
+        f"{limit} workers died over one part of {part.path}, most likely since their machine had no memory left. "
+        "Ask for fewer workers. What they committed is kept, and the same command goes on from there."
+    )
+    return Outcome(part, error=("EncoderError", message, socket.gethostname()))
 
 
 def _ray() -> ModuleType:
@@ -170,6 +193,16 @@ def _ray() -> ModuleType:
     except ImportError as error:
         raise MissingExtra("Ray", "ray") from error
     return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for minutes."""
+    found = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        if found.hostname and found.port:
+            socket.create_connection((found.hostname, found.port), timeout=_PATIENCE).close()
+    except (OSError, ValueError) as error:
+        raise StoreUnavailable(f"No cluster of Ray at {address!r}: {error}. Is it running?") from error
 
 
 def _connect(ray: ModuleType, **settings: Any) -> None:
@@ -198,6 +231,7 @@ def _without_stderr() -> Iterator[None]:
 def _quietly() -> Iterator[None]:
     """Ray without its logs and telemetry; what it changes of this process is as it was afterwards."""
     from ray._private import worker
+
     environment = {name: os.environ.get(name) for name in _QUIET}
     logger = logging.getLogger("ray.data")
     level = logger.level

@@ -78,6 +78,7 @@ class Outcome:
         rows: that it has.
         added, replaced, unchanged, truncated: as of :class:`~samespace.reports.AddReport`.
         bad: rows that were passed over.
+        attempt: how often it was begun, this time included; more than once where workers died over it.
         error: name and message of the error at which the worker gave up, and its machine; None if it did not.
     """
 
@@ -88,6 +89,7 @@ class Outcome:
     unchanged: int = 0
     truncated: int = 0
     bad: Bad = field(default_factory=Bad)
+    attempt: int = 1
     error: tuple[str, str, str] | None = None
 
     def to_json(self) -> str:

@@ -38,6 +38,8 @@ STORES = {
     "pinecone": Kind("pinecone", "pinecone", "pinecone://index?namespace=notes"),
 }
 
+_ALIASES = {"postgres": "postgresql"}  # as hosted databases spell it
+
 # A drive's letter is not a scheme.
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
 
@@ -51,7 +53,7 @@ def is_url(place: str) -> bool:
     found = _URL.match(place)
     if found is None:
         return False
-    if found[1] in STORES:
+    if _ALIASES.get(found[1], found[1]) in STORES:
         return True
     if place[found.end() :].startswith("//"):
         examples = ", ".join(kind.example for kind in STORES.values())
@@ -75,7 +77,7 @@ def connect(url: str, space: Space | None = None, *, encoder: str | None = None,
         StorageError: see :class:`~samespace.stores.base.Store`.
     """
     address = Address.parse(url)
-    kind = STORES[address.scheme]
+    kind = STORES[_ALIASES.get(address.scheme, address.scheme)]
     try:
         module = import_module(f"samespace.stores.{kind.module}")
     except ModuleNotFoundError as error:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+import portalocker
 from qdrant_client import QdrantClient
 
-from samespace.errors import InvalidInput, NotFound, Unsupported
+from samespace.errors import CollectionBusy, InvalidInput, NotFound, Unsupported
 from samespace.space import Space
 from samespace.stores.address import Address
 from samespace.stores.base import Feature
@@ -174,6 +175,16 @@ def _local(address: Address, space: Space | None, encoder: str | None, timeout: 
 
 
 def _opened_client(path: Path) -> QdrantClient:
+    lock = path / ".lock"
+    if lock.exists():
+        # The client tries too, but leaves the file open where another process has locked it.
+        with lock.open("r+") as file:
+            try:
+                portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+            except portalocker.LockException:
+                raise CollectionBusy(
+                    f"Another process has {path} open; the local mode takes one. Close it there first."
+                ) from None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Local mode is not recommended", UserWarning)
         # Our lock keeps threads apart, so SQLite need not.

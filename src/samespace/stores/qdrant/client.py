@@ -128,18 +128,35 @@ class ClientEngine(Engine):
         return _points(found)
 
     def query(self, vectors: Matrix, limit: int, filter: Any, effort: int | None) -> list[list[Point]]:  # noqa: A002
-        asked = [
-            models.QueryRequest.model_construct(
-                query=models.NearestQuery.model_construct(nearest=row),
-                using=VECTOR,
-                filter=filter,
-                params=self._params(effort),
-                limit=limit,
-                with_payload=True,
-            )
-            for row in vectors.tolist()
-        ]
-        answers = self._call(lambda: self._client.query_batch_points(self.name, asked))
+        params = self._params(effort)
+        if len(vectors) == 1:
+            # By itself a query is an array to the client, and not a model that it copies number by number.
+            answers = [
+                self._call(
+                    lambda: self._client.query_points(
+                        self.name,
+                        vectors[0],
+                        using=VECTOR,
+                        query_filter=filter,
+                        search_params=params,
+                        limit=limit,
+                        with_payload=True,
+                    )
+                )
+            ]
+        else:
+            asked = [
+                models.QueryRequest.model_construct(
+                    query=models.NearestQuery.model_construct(nearest=row),
+                    using=VECTOR,
+                    filter=filter,
+                    params=params,
+                    limit=limit,
+                    with_payload=True,
+                )
+                for row in vectors.tolist()
+            ]
+            answers = self._call(lambda: self._client.query_batch_points(self.name, asked))
         sign = self._sign
         return [
             [Point(_text(one.id), one.payload or {}, None, sign * one.score) for one in answer.points]

@@ -54,11 +54,11 @@ class Failures:
     """Calls the client, and raises errors of the tree.
 
     Every call may be made again: a write has its ids and its numbers before the first try. So what fails on the way is
-    tried again, a few times and not beyond ``timeout``.
+    tried again, a few times, and no try begins later than ``timeout``.
 
     Args:
         address: for messages; without keys.
-        timeout: seconds for all tries together.
+        timeout: seconds.
         local: the client is its own local mode, which raises Python's plain errors.
     """
 

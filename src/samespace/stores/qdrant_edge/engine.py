@@ -1,11 +1,10 @@
-"""Qdrant Edge: Qdrant's engine in the process, a folder for a collection: ``qdrant-edge:folder``."""
+"""A shard of Qdrant Edge as an engine of a store."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,28 +19,22 @@ from samespace.errors import (
     CollectionClosed,
     CollectionCorrupt,
     InvalidInput,
-    NotFound,
     SamespaceError,
     StorageError,
     StorageFull,
 )
-from samespace.space import Space
-from samespace.stores.address import Address
 from samespace.stores.base import EXACT
 from samespace.stores.qdrant_core.engine import VECTOR, Clock, Engine, Kind, Point, PointId, State
 from samespace.stores.qdrant_core.points import SEQUENCE, note_id
-from samespace.stores.qdrant_core.record import distance_of, read_record, record_of
-from samespace.stores.qdrant_core.store import INDEXES, QdrantStore
 from samespace.vectors import Matrix
 
-__all__ = ["EdgeEngine", "connect"]
+__all__ = ["CONFIG", "RECORD", "SCHEMAS", "EdgeEngine", "mapped", "shard_config"]
 
 T = TypeVar("T")
 
-_CONFIG = "edge_config.json"  # by which a folder is known as a shard
-_RECORD = note_id("samespace.record")
-_CODES = {"none": None, "int8": edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True)}
-_SCHEMAS = {
+CONFIG = "edge_config.json"  # by which a folder is known as a shard
+RECORD = note_id("samespace.record")
+SCHEMAS = {
     "integer": edge.PayloadSchemaType.Integer,
     "float": edge.PayloadSchemaType.Float,
     "keyword": edge.PayloadSchemaType.Keyword,
@@ -99,18 +92,35 @@ _shards_lock = threading.Lock()
 
 
 class EdgeEngine(Engine):
-    """A shard as a collection."""
+    """A shard as a collection.
+
+    Args:
+        path: its folder.
+
+    Raises:
+        CollectionBusy: another process has it open.
+        CollectionCorrupt: it cannot be loaded.
+    """
 
     shared = False
     wants_indexes = True
     words = EdgeWords()
     batch_bytes = 128 << 20  # nothing is sent; one sync for each batch
 
-    def __init__(self, shared: _Shard) -> None:
+    def __init__(self, path: Path) -> None:
+        with _shards_lock:
+            shared = _shards.get(path)
+            if shared is None:
+                shared = _shards[path] = _Shard(path)
+            shared.users += 1
         self.clock = shared.clock
         self._shared: _Shard | None = shared
-        self._path = shared.path
-        self._sign = -1 if self.state().distance == "Euclid" else 1
+        self._path = path
+        try:
+            self._sign = -1 if self.state().distance == "Euclid" else 1
+        except BaseException:
+            self.close()
+            raise
 
     def _open(self) -> _Shard:
         if self._shared is None:
@@ -125,7 +135,7 @@ class EdgeEngine(Engine):
         except BaseException as error:
             with shared.lock:  # perhaps it was loaded anew just now
                 if shared.shard is not shard and self._shared is not None:
-                    return _mapped(self._path, lambda: act(shared.shard))
+                    return mapped(self._path, lambda: act(shared.shard))
             raise _error(self._path, error) from error
 
     def _update(self, *operations: Callable[[], edge.UpdateOperation]) -> None:
@@ -137,7 +147,7 @@ class EdgeEngine(Engine):
             shared.shard.flush()
 
         with shared.lock:
-            _mapped(self._path, act)
+            mapped(self._path, act)
 
     def upsert(
         self, ids: Sequence[str], vectors: Matrix | None, payloads: Sequence[dict[str, Any]], *, insert: bool = False
@@ -194,11 +204,11 @@ class EdgeEngine(Engine):
         self._update(lambda: edge.UpdateOperation.delete_points_by_filter(filter))
 
     def index(self, path: str, kind: Kind) -> None:
-        self._update(lambda: edge.UpdateOperation.create_field_index(path, _SCHEMAS[kind]))
+        self._update(lambda: edge.UpdateOperation.create_field_index(path, SCHEMAS[kind]))
 
     def record(self) -> Any:
         """The record of the collection; None if it has none."""
-        for point in self.retrieve([_RECORD], payload=True):
+        for point in self.retrieve([RECORD], payload=True):
             return point.payload.get("samespace", {}).get("record", {})
         return None
 
@@ -221,7 +231,7 @@ class EdgeEngine(Engine):
         # A shard takes its configuration when it is loaded; m = 0 is Qdrant's way to have no graph.
         shared, state = self._open(), self.state()
         distance = getattr(edge.Distance, state.distance)
-        config = _shard_config(state.dimension or 1, distance, 0 if exact else 16)
+        config = shard_config(state.dimension or 1, distance, 0 if exact else 16)
 
         def reload() -> None:
             shared.shard.close()
@@ -230,7 +240,7 @@ class EdgeEngine(Engine):
             shared.shard.flush()
 
         with shared.lock:
-            _mapped(self._path, reload)
+            mapped(self._path, reload)
 
     def compact(self) -> None:
         shared = self._open()
@@ -240,12 +250,15 @@ class EdgeEngine(Engine):
             shared.shard.flush()
 
         with shared.lock:
-            _mapped(self._path, act)
+            mapped(self._path, act)
 
     def drop(self) -> None:
-        with self._open().lock:
-            shutil.rmtree(self._path, ignore_errors=False)
-            self.close()
+        shared = self._open()
+        with shared.lock, _shards_lock:
+            _shards.pop(self._path, None)  # whoever else has it open finds it closed; who comes next makes it anew
+            mapped(self._path, shared.shard.close)
+            mapped(self._path, lambda: shutil.rmtree(self._path))
+        self._shared = None
 
     def close(self) -> None:
         shared, self._shared = self._shared, None
@@ -253,62 +266,13 @@ class EdgeEngine(Engine):
             return
         with _shards_lock:
             shared.users -= 1
-            if not shared.users:
-                del _shards[shared.path]
-                _mapped(self._path, shared.shard.close)
+            if not shared.users and _shards.get(self._path) is shared:
+                del _shards[self._path]
+                mapped(self._path, shared.shard.close)
 
 
-def connect(address: Address, space: Space | None, *, encoder: str | None, timeout: float) -> QdrantStore:  # noqa: ARG001 - nothing is waited for
-    """Open the shard in a folder, or make it; see :func:`samespace.stores.connect`."""
-    address.only("quantization")
-    codes = address.take("quantization", _CODES.__getitem__, None)
-    if not address.path:
-        raise InvalidInput(f"{address} names no folder. Write qdrant-edge:folder.")
-    path = Path(address.path).absolute()
-    if not (path / _CONFIG).exists():
-        if space is None:
-            raise NotFound(f"There is no collection at {address}.")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InvalidInput(f"{path} holds other files, and no shard of Qdrant Edge. Choose a new or empty folder.")
-        _create(path, space, encoder, codes)
-    with _shards_lock:
-        shared = _shards.get(path)
-        if shared is None:
-            shared = _shards[path] = _Shard(path)
-        shared.users += 1
-    engine = EdgeEngine(shared)
-    try:
-        found, name = read_record(engine.record(), str(address))
-        return QdrantStore(engine, str(address), found, name)
-    except BaseException:
-        engine.close()
-        raise
-
-
-def _create(path: Path, space: Space, encoder: str | None, codes: Any) -> None:
-    """Make a shard beside its place, whole, and move it there: so it is there, or it is not."""
-
-    def act() -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
-            distance = getattr(edge.Distance, distance_of(space))
-            shard = edge.EdgeShard.create(str(made), _shard_config(space.dimension, distance, 0, codes))
-            ours = {"kind": "note", "name": "samespace.record", "record": record_of(space, encoder)}
-            shard.update(edge.UpdateOperation.upsert_points([edge.Point(_RECORD, {}, {"samespace": ours})]))
-            for field, kind in INDEXES.items():
-                shard.update(edge.UpdateOperation.create_field_index(field, _SCHEMAS[kind]))
-            shard.flush()
-            shard.close()
-            made.rename(path)
-        except BaseException:
-            shutil.rmtree(made, ignore_errors=True)
-            raise
-
-    _mapped(path, act)
-
-
-def _shard_config(dimension: int, distance: edge.Distance, m: int, codes: Any = None) -> edge.EdgeConfig:
+def shard_config(dimension: int, distance: edge.Distance, m: int, codes: Any = None) -> edge.EdgeConfig:
+    """The configuration of a shard with a graph of ``m`` edges a point; what is None stays as the shard has it."""
     return edge.EdgeConfig(
         vectors={VECTOR: edge.EdgeVectorParams(dimension, distance)},
         hnsw_config=edge.HnswIndexConfig(m=m, ef_construct=100, full_scan_threshold=10_000),
@@ -320,11 +284,11 @@ def _shard_config(dimension: int, distance: edge.Distance, m: int, codes: Any = 
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads((path / _CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CollectionCorrupt(f"{path / _CONFIG} cannot be read ({error}). Restore the folder.") from error
+        raise CollectionCorrupt(f"{path / CONFIG} cannot be read ({error}). Restore the folder.") from error
     if not isinstance(config, dict):
-        raise CollectionCorrupt(f"{path / _CONFIG} is not the configuration of a shard. Restore the folder.")
+        raise CollectionCorrupt(f"{path / CONFIG} is not the configuration of a shard. Restore the folder.")
     return config
 
 
@@ -339,7 +303,8 @@ def _load(path: Path) -> edge.EdgeShard:
         raise found from error
 
 
-def _mapped(path: Path, act: Callable[[], T]) -> T:
+def mapped(path: Path, act: Callable[[], T]) -> T:
+    """The result of ``act``, or an error of the tree."""
     try:
         return act()
     except BaseException as error:
