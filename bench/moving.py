@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 
 import corpus
-import psycopg
 import stores_qdrant
 from machine import describe, environment, keep, table
 from samespace.keeping.copy import copy_collection
@@ -137,7 +137,7 @@ def main() -> None:
             before = killed(source, target, kill) if kill else 0
             began = time.perf_counter()
             report = copy_collection(source, target, timeout=120)
-            whole = time.perf_counter() - began
+            verified = time.perf_counter() - began
             assert contents(target) == wanted, target
             ways.append(
                 {
@@ -145,7 +145,7 @@ def main() -> None:
                     "killed_after": before,
                     "copied": report.copied,
                     "rows_per_second": report.copied / report.seconds,
-                    "seconds_with_verification": whole,
+                    "seconds_with_verification": verified,
                     "agreement": report.agreement,
                 }
             )

@@ -17,7 +17,7 @@ from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings
 from chromadb.errors import ChromaError
 
-from samespace.errors import InvalidInput, NotFound
+from samespace.errors import CollectionBusy, InvalidInput, NotFound
 from samespace.hits import Row
 from samespace.interchange.blocks import BLOCK, Block, Progress, chunks, matrix, seals
 from samespace.interchange.failures import Failures
@@ -47,6 +47,8 @@ def write(place: Place, header: Header, rows: Iterator[Row], progress: Progress)
     # Chroma would bring vectors to unit length once more under cosine, and change their last bits.
     kind = "l2" if header.space.metric == "euclidean" else "ip"
     name, draft, written = place.table, f"{place.table}.samespace-draft", 0
+    if (place.path / _FILE).exists():
+        _check(place, writes=True)
     with _client(place, writes=True) as client:
         names = [each.name for each in client.list_collections()]
         if name in names and KEY not in (client.get_collection(name, embedding_function=None).metadata or {}):
@@ -121,8 +123,12 @@ def read(place: Place, columns: Columns) -> Source:
     return Source(place.text, blocks, header, known, count, shared=True, finish=stack.close)
 
 
-def _check(place: Place) -> None:
-    """Raise unless the folder is one of Chroma's, which would make its tables in whatever it finds."""
+def _check(place: Place, *, writes: bool = False) -> None:
+    """Raise unless the folder is one of Chroma's, which would make its tables in whatever it finds.
+
+    Raises:
+        CollectionBusy: another program holds it, for which Chroma itself would wait without end.
+    """
     if not place.path.is_dir():
         raise NotFound(f"There is no folder {place.path}.")
     file = place.path / _FILE
@@ -130,11 +136,16 @@ def _check(place: Place) -> None:
         raise InvalidInput(f"{place.path} is not a folder of Chroma: it has no {_FILE}.")
     if _is_open(place):
         return
+    mode = "rw" if writes else "ro"
     try:
-        catalog = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
+        catalog = sqlite3.connect(f"file:{quote(str(file))}?mode={mode}", uri=True, timeout=5, isolation_level=None)
         with contextlib.closing(catalog):
             tables = {name for (name,) in catalog.execute("SELECT name FROM sqlite_master")}
+            if writes:
+                catalog.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
+        if "locked" in str(error):
+            raise CollectionBusy(f"Another program holds {place}. Close it, and try again.") from None
         raise InvalidInput(f"{file} is damaged, or is no file of Chroma ({error}).") from None
     if not {"collections", "embeddings", "migrations"} <= tables:
         raise InvalidInput(f"{place.path} is not a folder of Chroma: {_FILE} has not its tables.")

@@ -168,10 +168,10 @@ def _begun(source: Store, target: Store) -> _State:
 def _copy(source: Store, target: Store, state: _State, tell: Progress) -> _State:
     kept = -math.inf
     try:
-        for block, cursor in _ahead(_gathered(source.scan(after=state.cursor))):
+        for block, cursor, digest in _ahead(_gathered(source.scan(after=state.cursor))):
             target.write(block)
-            digest = (state.digest + _digest(block)) % _MODULUS
-            state = replace(state, cursor=cursor, rows=state.rows + len(block), digest=digest)
+            total = (state.digest + digest) % _MODULUS
+            state = replace(state, cursor=cursor, rows=state.rows + len(block), digest=total)
             tell("copying", len(block))
             if time.monotonic() - kept > _KEPT_EVERY:
                 _keep(target, state)
@@ -210,12 +210,13 @@ def _joined(blocks: list[Block]) -> Block:
     )
 
 
-def _ahead(parts: Iterator[tuple[Block, str]]) -> Iterator[tuple[Block, str]]:
-    """Read the next part in another thread while this one is written."""
+def _ahead(parts: Iterator[tuple[Block, str]]) -> Iterator[tuple[Block, str, int]]:
+    """Read the next part and its digest in another thread, while this one is written."""
+    digested = ((block, cursor, _digest(block)) for block, cursor in parts)
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, parts, None)
+        coming = reader.submit(next, digested, None)
         while (part := coming.result()) is not None:
-            coming = reader.submit(next, parts, None)
+            coming = reader.submit(next, digested, None)
             yield part
 
 
@@ -253,9 +254,9 @@ def _verify(source: Store, target: Store, state: _State, tell: Progress) -> None
         StorageError: it is not what was copied; names rows that differ.
     """
     rows = digest = 0
-    for block, _ in _ahead(target.scan()):
+    for block, _, its_digest in _ahead(target.scan()):
         rows += len(block)
-        digest = (digest + _digest(block)) % _MODULUS
+        digest = (digest + its_digest) % _MODULUS
         tell("verifying", len(block))
     if (rows, digest) == (state.rows, state.digest) and source.count() == rows:
         return

@@ -17,15 +17,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from samespace.errors import EncoderError, InvalidInput, MissingExtra, StoreUnavailable
 from samespace.scale.shards import Part
 from samespace.scale.work import Job, Outcome, Worker
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 __all__ = ["Shape", "cluster", "run", "shape_of"]
 
@@ -125,12 +122,25 @@ def run(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[Outcome]:
     Raises:
         EncoderError: Ray fails in a way that is not ours.
     """
+    ray = _ray()
+    try:
+        if not ray.util.client.ray.is_connected():
+            yield from map(Outcome.from_json, _outcomes(job, parts, shape))
+            return
+        # By a ray:// address this process is none of the cluster's, and Ray Data works only within one.
+        driver = ray.remote(num_cpus=0)(_Driver).remote(job, parts, shape)
+        while (outcome := ray.get(driver.next.remote())) is not None:
+            yield Outcome.from_json(outcome)
+    except ray.exceptions.RayError as error:
+        raise EncoderError(f"Ray cannot go on: {error}. What was committed is kept.") from error
+
+
+def _outcomes(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[str]:
+    """As JSON, what became of each part."""
     import ray
     import ray.data
-    import ray.exceptions
 
     attempts = ray.remote(num_cpus=0)(_Attempts).remote()
-
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.target_max_block_size = _BLOCK_BYTES  # or Ray keeps room for results that are much larger than ours
@@ -142,11 +152,19 @@ def run(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[Outcome]:
             num_cpus=shape.cpus,
             compute=ray.data.ActorPoolStrategy(size=min(shape.workers, len(rows)), max_tasks_in_flight_per_actor=1),
         )
-        try:
-            for row in outcomes.iter_rows():
-                yield Outcome.from_json(row["outcome"])
-        except ray.exceptions.RayError as error:
-            raise EncoderError(f"Ray cannot go on: {error}. What was committed is kept.") from error
+        for row in outcomes.iter_rows():
+            yield row["outcome"]
+
+
+class _Driver:
+    """Runs a job within the cluster for a process that is outside."""
+
+    def __init__(self, job: Job, parts: Sequence[Part], shape: Shape) -> None:
+        self._outcomes = _outcomes(job, parts, shape)
+
+    def next(self) -> str | None:
+        with _quietly():
+            return next(self._outcomes, None)
 
 
 class _Attempts:
@@ -184,12 +202,13 @@ def _given_up(part: Part, limit: int) -> Outcome:
     return Outcome(part, error=("EncoderError", message, socket.gethostname()))
 
 
-def _ray() -> ModuleType:
+def _ray() -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of what Ray itself uses
             import ray
             import ray.data
+            import ray.util.client
     except ImportError as error:
         raise MissingExtra("Ray", "ray") from error
     return ray
@@ -205,7 +224,7 @@ def _check_reachable(address: str) -> None:
         raise StoreUnavailable(f"No cluster of Ray at {address!r}: {error}. Is it running?") from error
 
 
-def _connect(ray: ModuleType, **settings: Any) -> None:
+def _connect(ray: Any, **settings: Any) -> None:
     try:
         with _without_stderr():
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
