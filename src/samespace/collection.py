@@ -30,7 +30,7 @@ from samespace.indexed import IndexedStore
 from samespace.memory import tier_by_name
 from samespace.reports import AddReport, CompactReport, Info, Nearest
 from samespace.served import Served
-from samespace.stores.base import Block, Store, Tokens, parsed, seals
+from samespace.stores.base import Block, Store, Tokens, parsed, sealed
 from samespace.vectors import Matrix, Vectors
 from samespace.where import parse
 
@@ -133,7 +133,8 @@ class Collection:
             rows = Block(batch.ids, batch.contents, batch.metadata, batch.vectors.comparable, tokens)
             return AddReport(*self.store.write(rows), 0, _truncated(tokens))
         known = self.store.get(batch.ids)
-        place = {name: row for row, name in enumerate(known.ids)}
+        # On a server others may write; what is not as it was written there is made again.
+        place = {known.ids[row]: row for row in np.flatnonzero(sealed(self.space, known)).tolist()}
         changed = [
             row
             for row, (name, fields) in enumerate(zip(batch.ids, batch.metadata, strict=True))
@@ -158,7 +159,7 @@ class Collection:
         fresh = []
         for row, (name, content) in enumerate(zip(ids, contents, strict=True)):
             old = place.get(name)
-            if old is not None and known.contents[old] == content and self._is_own(known, old):
+            if old is not None and known.contents[old] == content:
                 vectors[row], tokens[row] = known.vectors[old], known.tokens[old]
             else:
                 fresh.append(row)
@@ -169,10 +170,6 @@ class Collection:
             for row, seen in zip(fresh, _tokens(made), strict=True):
                 tokens[row] = seen
         return vectors, tokens
-
-    def _is_own(self, known: Block, row: int) -> bool:
-        """Tell whether the vector is what was written with this content: on a server, others may write."""
-        return known.seals is None or known.seals[row] == seals(self.space, known[row : row + 1])[0]
 
     @property
     def encoder(self) -> Encoder | None:

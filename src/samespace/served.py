@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from samespace.belonging import learning
-from samespace.errors import InvalidInput, NotFound
+from samespace.errors import InvalidInput, NotFound, Unsupported
 from samespace.hits import Hit
 from samespace.ranking import fuse
 from samespace.reports import SERVED, Info
-from samespace.stores.base import EXACT, Store
+from samespace.stores.base import EXACT, Store, damaged_note, json_note
 from samespace.vectors import Matrix
 from samespace.where import Condition
 
@@ -28,9 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["Served"]
 
 _DEPTH = 64  # how deep a search for all of a score looks at first, and how many times deeper each time after
-_SAMPLE = 20_000  # rows that queries are made of to measure with, and that statistics are learned from
-_WORTH_LEARNING = 5_000
+_SAMPLE = 20_000  # rows that queries are made of, to measure with
 _QUERIES = 1_000
+_FEWEST, _PATIENCE = 100, 60.0  # queries at least; seconds that exact search may take for more of them
+_TOGETHER = 20
 _TIMED = 50
 _KS = (10, 100)
 DEFAULT_RECALL = 0.99
@@ -50,7 +50,7 @@ class Served:
         self.store = store
         self._recall = recall
         self._tuning: Tuning | None = None
-        self._is_read = self._is_learned = False
+        self._is_read = False
 
     # Searching
 
@@ -101,11 +101,20 @@ class Served:
         None is exact search, where the engine has it.
         """
         if recall is None and "exact" not in self.store.lacks:
-            recall = 1.0
-        depth, rows = _DEPTH, max(self.store.count(), 1)
+            try:
+                return self.within(query, least, condition, 1.0)
+            except Unsupported:
+                pass  # some engines compare with every vector of a small collection only
+        most = max(self.store.count(), 1)
+        most, depth = min(most, self.store.most_hits or most), _DEPTH
         while True:
-            hits = self.search(query, min(depth, rows), condition, recall)[0]
+            hits = self.search(query, min(depth, most), condition, recall)[0]
             if len(hits) < depth or hits[-1].score < least:
+                if len(hits) == self.store.most_hits and hits[-1].score >= least:
+                    raise Unsupported(
+                        f"More than {len(hits):,} rows score {least:g} or better, and {self.store.address} gives no "
+                        "more in one search. Narrow it by where=, or raise min_score=."
+                    )
                 return [hit for hit in hits if hit.score >= least]
             depth *= _DEPTH
 
@@ -127,19 +136,23 @@ class Served:
         if wanted == 1.0:
             return EXACT
         tuning = self._measured()
-        if tuning is None or tuning.curve is None:
+        if tuning is None or not tuning.curves:
             return None
-        point = tuning.curve.effort_for(wanted, max(min(k, _KS[-1]), _KS[0]))
+        curve = tuning.curves[0]
+        point = curve.effort_for(wanted, max(min(k, _KS[-1]), _KS[0]))
         # What no setting reaches is searched exactly; for more hits than were measured, the engine looks deeper.
-        return EXACT if point is None else max(point.effort, min(k, self.store.engines[tuning.engine][-1]))
+        return EXACT if point is None else max(point.effort, min(k, self.store.engines[curve.engine][-1]))
 
     def _measured(self) -> Tuning | None:
         if not self._is_read:
-            kept = self.store.note("tuning") if self.store.engines else None
+            kept = json_note(self.store, "tuning") if self.store.engines else None
             if kept is not None:
                 from samespace.recall.tune import Tuning
 
-                self._tuning = Tuning.from_dict(json.loads(kept))
+                try:
+                    self._tuning = Tuning.from_dict(kept)
+                except (TypeError, KeyError, AttributeError) as error:
+                    raise damaged_note(self.store, "tuning") from error
             self._is_read = True
         return self._tuning
 
@@ -186,12 +199,13 @@ class Served:
             if held >= _SAMPLE:
                 break
         queries = own_pool(np.concatenate(blocks), None, store.space.metric, _QUERIES).queries
+        queries = queries[: max(_FEWEST, int(_PATIENCE / self._seconds(queries[:5], _KS[-1], EXACT)))]
         points: list[Point] = []
         for at, k in enumerate(_KS):
-            truth = store.nearest(queries, k, effort=EXACT)
+            truth = self._answers(queries, k, EXACT)
             for effort in (effort for effort in store.engines[engine] if effort >= k or k == _KS[0]):
                 tell(f"measuring {engine} at effort {effort}", 0.5 + 0.25 * at)
-                found = _estimate(store.nearest(queries, k, effort=effort), truth)
+                found = _estimate(self._answers(queries, k, effort), truth)
                 points.append(Point(effort, k, found, self._seconds(queries, k, effort)))
                 if found.recall >= 0.9999:
                     break
@@ -203,6 +217,11 @@ class Served:
             recall, "exact" if best is None else engine, None if best is None else best.effort, (curve,), pools, 0, when
         )
 
+    def _answers(self, queries: Matrix, k: int, effort: int) -> list[list[Hit]]:
+        """In batches that no server's time-out ends."""
+        parts = (queries[start : start + _TOGETHER] for start in range(0, len(queries), _TOGETHER))
+        return [hits for part in parts for hits in self.store.nearest(part, k, effort=effort)]
+
     def _seconds(self, queries: Matrix, k: int, effort: int) -> float:
         seconds = []
         for query in queries[:_TIMED]:
@@ -212,15 +231,7 @@ class Served:
         return median(seconds)
 
     def settle(self) -> None:
-        """Called when rows were added: learn what they are like, once there are enough."""
-        if self._is_learned or self.store.count() < _WORTH_LEARNING:
-            return
-        self._is_learned = self.store.note(learning.NOTE) is not None
-        if not self._is_learned:
-            statistics = learning.learned(self.store, most=_SAMPLE)
-            if statistics is not None:
-                self.store.keep_note(learning.NOTE, statistics.to_bytes())
-            self._is_learned = True
+        """Called when rows were added. The engine follows by itself."""
 
     def info(self) -> Info:
         """The collection in figures."""

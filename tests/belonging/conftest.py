@@ -12,12 +12,12 @@ import pytest
 
 import samespace as ss
 
-_MODULES = (
-    "argparse ast asyncio builtins calendar collections csv ctypes datetime decimal difflib email.message fractions "
-    "ftplib functools gzip http.client imaplib inspect io itertools json logging math mmap os pathlib pickle "
-    "platform random re sched select shutil socket sqlite3 ssl statistics string struct subprocess tarfile tempfile "
-    "textwrap threading time timeit traceback turtle types unittest urllib.request uuid weakref zipfile"
-).split()
+_MODULES = """
+    argparse ast asyncio builtins calendar collections csv ctypes datetime decimal difflib email.message
+    fractions ftplib functools gzip http.client imaplib inspect io itertools json logging math mmap os pathlib
+    pickle platform random re sched select shutil socket sqlite3 ssl statistics string struct subprocess tarfile
+    tempfile textwrap threading time timeit traceback turtle types unittest urllib.request uuid weakref zipfile
+"""
 _SENTENCE_END = re.compile(r"(?<=[.!?:])\s+|\n\s*\n")
 _LEARNED, _HELD_OUT = 1_600, 900
 
@@ -26,7 +26,7 @@ _LEARNED, _HELD_OUT = 1_600, 900
 def texts() -> list[str]:
     """Sentences of the standard library's docstrings."""
     found: set[str] = set()
-    for module in map(importlib.import_module, _MODULES):
+    for module in map(importlib.import_module, _MODULES.split()):
         for thing in dict(vars(module)).values():
             if inspect.isclass(thing) or inspect.isroutine(thing):
                 for each in (thing, *(dict(vars(thing)).values() if inspect.isclass(thing) else ())):

@@ -119,7 +119,7 @@ def test_killed_twice_on_the_way(tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["content", "vector", "missing", "added", "metadata"])
-def test_what_was_changed_on_the_way_is_named(tmp_path, harm):
+def test_a_whole_copy_is_verified_and_never_overwritten(tmp_path, harm):
     filled(tmp_path / "a.ss", 400)
     source, target = stand(tmp_path / "a.ss"), stand(tmp_path / "b.ss", space_of(16))
     copy_rows(source.store, target.store)
@@ -136,6 +136,120 @@ def test_what_was_changed_on_the_way_is_named(tmp_path, harm):
         target.store.write(replace(row, ids=["new"]) if harm == "added" else row)
     what = harm if harm in ("missing", "added") else "changed"
     with pytest.raises(ss.StorageError, match=f"'{'new' if harm == 'added' else '77'}' {what}"):
+        copy_rows(source.store, target.store)
+    if harm == "content":
+        assert target.store.get(["77"]).contents == ["another"]
+    source.close()
+    target.close()
+
+
+def begun(tmp_path, n=12_000):
+    """An unfinished copy of a.ss in b.ss."""
+    filled(tmp_path / "a.ss", n)
+    source, target = stand(tmp_path / "a.ss"), stand(tmp_path / "b.ss", space_of(16))
+    seen = []
+
+    def stop(what, rows):
+        seen.append(rows)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy_rows(source.store, target.store, progress=stop)
+    assert 0 < target.store.count() < n / 2
+    return source, target
+
+
+def test_what_the_source_changed_between_two_runs_is_copied_again(tmp_path):
+    source, target = begun(tmp_path)
+    changed = source.store.get(["5"])
+    changed.contents[0] = "changed since"
+    source.store.write(changed)
+    source.store.write(block_of(10, space_of(16), first=50_000))
+    report = copy_rows(source.store, target.store)
+    assert list(differences(source.store, target.store)) == []
+    assert target.store.get(["5"]).contents == ["changed since"]
+    assert report.rows == source.store.count()
+    source.close()
+    target.close()
+
+
+def test_a_source_that_was_compacted_between_two_runs(tmp_path):
+    source, target = begun(tmp_path)
+    source.store.delete(["6000"])
+    source.store.compact()
+    report = copy_rows(source.store, target.store)
+    assert report.rows == target.store.count() == source.store.count()
+    assert list(differences(source.store, target.store)) == []
+    source.close()
+    target.close()
+
+
+def test_a_source_that_lost_rows_between_two_runs_is_told(tmp_path):
+    source, target = begun(tmp_path)
+    source.store.delete(["5"])
+    with pytest.raises(ss.StorageError, match="'5' added"):
+        copy_rows(source.store, target.store)
+    target.store.delete(["5"])
+    assert copy_rows(source.store, target.store).rows == source.store.count()
+    source.close()
+    target.close()
+
+
+def test_another_source_of_the_same_name_is_no_success(tmp_path, monkeypatch):
+    for name, seed in (("p1", 1), ("p2", 2)):
+        rows = stand(tmp_path / name / "n.ss", space_of(16))
+        rows.store.write(block_of(300, space_of(16), seed=seed))
+        rows.close()
+    for name, error in (("p1", None), ("p2", ss.InvalidInput)):
+        monkeypatch.chdir(tmp_path / name)
+        if error is None:
+            copy_collection("n.ss", tmp_path / "t.ss")
+            assert copy_collection(tmp_path / "p1" / "n.ss", tmp_path / "t.ss").copied == 0
+        else:
+            with pytest.raises(error, match="has 300 rows already"):
+                copy_collection("n.ss", tmp_path / "t.ss")
+
+
+def test_the_first_error_is_told(tmp_path, monkeypatch):
+    filled(tmp_path / "a.ss", 9_000)
+    source, target = stand(tmp_path / "a.ss"), stand(tmp_path / "b.ss", space_of(16))
+
+    def stop(what, rows):
+        target.close()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy_rows(source.store, target.store, progress=stop)
+    source.close()
+
+
+def test_a_damaged_state(tmp_path):
+    filled(tmp_path / "a.ss", 100)
+    for value in (b"{", b'{"source": "x", "later": 1}'):
+        target = stand(tmp_path / "b.ss", space_of(16))
+        target.store.keep_note("copy", value)
+        target.close()
+        with pytest.raises(ss.CollectionCorrupt, match="keeps as 'copy' cannot be read"):
+            copy_collection(tmp_path / "a.ss", tmp_path / "b.ss")
+
+
+def test_a_folder_of_half_precision_is_refused(tmp_path):
+    filled(tmp_path / "a.ss", 100)
+    ss.open(tmp_path / "b.ss", space=space_of(16), memory="half").close()
+    with pytest.raises(ss.InvalidInput, match="holds its vectors as float16"):
+        copy_collection(tmp_path / "a.ss", tmp_path / "b.ss")
+
+
+def test_searches_that_do_not_agree_are_told(tmp_path, monkeypatch):
+    filled(tmp_path / "a.ss", 300)
+    source, target = stand(tmp_path / "a.ss"), stand(tmp_path / "b.ss", space_of(16))
+    real = target.store.nearest
+
+    def nearest(*arguments, **options):
+        return [[hit._replace(id="wrong", score=2.0) for hit in hits] for hits in real(*arguments, **options)]
+
+    monkeypatch.setattr(target.store, "nearest", nearest)
+    with pytest.raises(ss.StorageError, match="do not agree: 0.000"):
         copy_rows(source.store, target.store)
     source.close()
     target.close()

@@ -100,7 +100,8 @@ def guarded(place):
     with ss.open(place, space=space) as notes:
         names = [str(n) for n in range(6_000)]
         notes.add([f"text {name}" for name in names], ids=names, vectors=vectors)
-        assert notes.store.note("statistics") is not None  # learned with the first thousands
+        assert verify_collection(notes).is_clean
+        assert notes.store.note("statistics") is not None
     yield place
     stand(place).store.drop()
 
@@ -159,8 +160,48 @@ def test_what_was_changed_elsewhere_is_encoded_again(place):
         right = notes.get(["a"])[0].vector
         execute(place, "UPDATE {table} SET embedding = (SELECT embedding FROM {table} WHERE id = 'b') WHERE id = 'a'")
         assert not np.array_equal(notes.get(["a"])[0].vector, right)
-        notes.add(["one"], ids=["a"], metadata=[{"touched": 1}])
+        assert notes.add(["one", "two"], ids=["a", "b"]).replaced == 1
         assert np.array_equal(notes.get(["a"])[0].vector, right)
+    stand(place).store.drop()
+
+
+def test_a_copy_does_not_vouch_for_rows_of_others(guarded, tmp_path):
+    execute(guarded, "UPDATE {table} SET content = 'something else' WHERE id = '78'")
+    execute(guarded, "UPDATE {table} SET seal = NULL WHERE id = '79'")
+    with pytest.raises(ss.InvalidInput, match="did not write as they are: '78', '79'"):
+        copy_collection(guarded, tmp_path / "copy.ss")
+    report = copy_collection(guarded, tmp_path / "copy.ss", leave_foreign=True)
+    assert (report.rows, report.left) == (5_998, 2)
+
+
+def test_rows_sorted_by_topic_are_no_strangers(place):
+    space, random = ss.Space("samespace/topics", 32), np.random.default_rng(0)
+    with ss.open(place, space=space) as notes:
+        for topic in range(4):
+            vectors = random.standard_normal(32) * 3 + random.standard_normal((3_000, 32))
+            names = [f"{topic}-{n}" for n in range(3_000)]
+            notes.add([None] * 3_000, ids=names, vectors=ss.Vectors(vectors.astype(np.float32), space, "document"))
+        assert verify_collection(notes).suspects == []
+        more = random.standard_normal(32) * 3 + random.standard_normal((3_000, 32))
+        names = [f"new-{n}" for n in range(3_000)]
+        notes.add([None] * 3_000, ids=names, vectors=ss.Vectors(more.astype(np.float32), space, "document"))
+        assert verify_collection(notes).suspects == []
+    stand(place).store.drop()
+
+
+def test_what_no_setting_reaches_is_searched_exactly(place, monkeypatch):
+    random = np.random.default_rng(0)
+    space = ss.Space("samespace/noise", 64)
+    with ss.open(place, space=space) as notes:
+        vectors = random.standard_normal((6_000, 64)).astype(np.float32)
+        notes.add([None] * 6_000, ids=[str(n) for n in range(6_000)], vectors=ss.Vectors(vectors, space, "document"))
+        monkeypatch.setattr(type(notes.store), "engines", {"hnsw": (10, 20)})
+        assert notes.tune(0.999).engine == "exact"
+        queries = ss.Vectors(random.standard_normal((30, 64)).astype(np.float32), space, "query")
+        assert notes.nearest(queries).ids.tolist() == notes.nearest(queries, recall=1).ids.tolist()
+        notes.store.keep_note("tuning", b"[1, 2")
+    with ss.open(place) as notes, pytest.raises(ss.CollectionCorrupt, match="keeps as 'tuning'"):
+        notes.search(queries[:1])
     stand(place).store.drop()
 
 

@@ -15,11 +15,11 @@ __all__ = ["Fit"]
 
 Floats = NDArray[np.float64]
 
-# The tail is a twentieth of the distances, but no more than 200 or a fiftieth: of many rows, those further out say it
+# The tail is a twentieth of the distances, but no more than 100 or a fiftieth: of many rows, those further out say it
 # better.
-_TAIL, _ENOUGH_TAIL, _LEAST_TAIL = 0.05, 200, 0.02
+_TAIL, _ENOUGH_TAIL, _LEAST_TAIL = 0.05, 100, 0.02
 _STRANGE = 0.01  # quantile of the strangers' distances, from which on a row may be one of them
-_UNEXPLAINED = 3.0  # times as many rows as the tail of the others explains
+_UNEXPLAINED = 10.0  # times as many rows as the tail of the others explains
 _MOST = 0.05  # of the rows; more cannot be told from rows that are rare
 _NEARLY = 0.995  # of the best power; the least shrinkage that has it finds most of what is less strange
 _ENOUGH = 5_000  # rows for a median

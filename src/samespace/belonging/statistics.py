@@ -101,16 +101,16 @@ class Statistics:
                 f"All {len(rows):,} vectors are alike, so they do not say what those of {space} are like. "
                 "Learn from rows of different texts."
             )
-        for robust in (*[True] * _ROUNDS, *[False] * _ROUNDS):
-            fit = Fit.of(rows, strangers, _FALSE_ALARMS, robust=robust)
-            if fit.own.sum() >= FEWEST:
+        for robust in (True, False):
+            for _ in range(_ROUNDS):
+                fit = Fit.of(rows, strangers, _FALSE_ALARMS, robust=robust)
+                if fit.own.all() or fit.own.sum() < FEWEST:
+                    break
                 rows = rows[fit.own]
-            if fit.own.all() and not robust:
-                break
         return cls(
             space_id=space.id,
             dimension=space.dimension,
-            rows=len(rows),
+            rows=len(fit.own),
             false_alarms=_FALSE_ALARMS,
             power=fit.power,
             threshold=fit.threshold,

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 )
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
+@click.option("--leave-foreign", is_flag=True, help="Leave out rows that another program wrote or changed.")
 @click.option("--timeout", type=float, default=30.0, show_default=True, help="Seconds to wait for a server's answer.")
 @options.as_json
-def copy_command(source: str, target: str, timeout: float, as_json: bool) -> None:
+def copy_command(source: str, target: str, leave_foreign: bool, timeout: float, as_json: bool) -> None:
     """Copy the collection FROM a folder or URL TO another, where nothing is yet.
 
     Rows go over as they are: no vector is made again. The same command goes on with a copy that was stopped. At the
@@ -42,7 +43,13 @@ def copy_command(source: str, target: str, timeout: float, as_json: bool) -> Non
         from_store.close()
     with progress("copying and verifying", 2 * total, quiet=as_json) as meter:
         try:
-            report = copy_collection(source, target, timeout=timeout, progress=lambda _what, rows: meter.advance(rows))
+            report = copy_collection(
+                source,
+                target,
+                leave_foreign=leave_foreign,
+                timeout=timeout,
+                progress=lambda _what, rows: meter.advance(rows),
+            )
         except KeyboardInterrupt:
             raise Interrupted("Interrupted. The same command goes on from there.") from None
     if as_json:
@@ -50,6 +57,7 @@ def copy_command(source: str, target: str, timeout: float, as_json: bool) -> Non
             {
                 "rows": report.rows,
                 "copied": report.copied,
+                "left": report.left,
                 "seconds": round(report.seconds, 3),
                 "searches": report.searches,
                 "agreement": report.agreement,
@@ -58,6 +66,8 @@ def copy_command(source: str, target: str, timeout: float, as_json: bool) -> Non
         return
     pace = f", {report.copied / max(report.seconds, 1e-9):,.0f} a second" if report.copied else ""
     click.echo(f"Copied {output.plural(report.copied, 'row')}{pace}.")
+    if report.left:
+        output.note(f"{output.plural(report.left, 'row')} of another program left out")
     searches = output.plural(report.searches, "search", "searches")
     click.echo(
         f"{target} has all {report.rows:,}. Checksums agree, and {report.agreement:.0%} of the hits of {searches}."
@@ -70,10 +80,9 @@ def copy_command(source: str, target: str, timeout: float, as_json: bool) -> Non
     examples=("samespace verify 'postgresql://localhost/app?collection=notes'",),
 )
 @options.collection
-@click.option("--anew", is_flag=True, help="Learn again what vectors of the space are like, from the rows with a seal.")
 @click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="Rows to show.")
 @options.as_json
-def verify_command(collection: str, anew: bool, limit: int, as_json: bool) -> int:
+def verify_command(collection: str, limit: int, as_json: bool) -> int:
     """Read all of COLLECTION, and tell what does not belong.
 
     That is damage, rows that another program wrote or changed, and vectors of another model. The exit code is 1 if
@@ -88,8 +97,8 @@ def verify_command(collection: str, anew: bool, limit: int, as_json: bool) -> in
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ForeignVectorsWarning)  # it says to run this command
         rows = open_collection(collection, create=False)
-    with rows, progress("verifying", rows.count(), quiet=as_json) as meter:
-        report = verify_collection(rows, anew=anew, progress=meter.advance)
+    with rows, progress("verifying", 2 * rows.count(), quiet=as_json) as meter:
+        report = verify_collection(rows, progress=meter.advance)
     if as_json:
         output.document(_as_json(report))
     else:

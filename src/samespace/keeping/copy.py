@@ -6,6 +6,7 @@ whatever kind; rows are written by id, so what was written twice is there once.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -14,13 +15,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from samespace.errors import InvalidInput, StorageError
+from samespace.errors import InvalidInput, SamespaceError, StorageError, Unsupported
+from samespace.hits import Hit
+from samespace.indexed import IndexedStore
 from samespace.opening import stand
-from samespace.stores.base import EXACT, Block, Store
+from samespace.stores.base import EXACT, Block, Store, damaged_note, json_note, picked, sealed
 from samespace.vectors import Matrix
 
 __all__ = ["CopyReport", "Difference", "Progress", "copy_collection", "copy_rows", "differences"]
@@ -46,6 +49,7 @@ class CopyReport:
     Attributes:
         rows: that the target has now.
         copied: of them, those that this call wrote.
+        left: rows of the source that were left out, since their seal is missing or does not fit.
         seconds: of copying, without the verification.
         searches: that were compared.
         agreement: mean share of the ten nearest that both sides gave; 1 where both compare with every vector.
@@ -53,6 +57,7 @@ class CopyReport:
 
     rows: int
     copied: int
+    left: int
     seconds: float
     searches: int
     agreement: float
@@ -78,27 +83,43 @@ class _State:
 
 
 def copy_collection(
-    source: str | Path, target: str | Path, *, timeout: float = 30.0, progress: Progress | None = None
+    source: str | Path,
+    target: str | Path,
+    *,
+    leave_foreign: bool = False,
+    timeout: float = 30.0,
+    progress: Progress | None = None,
 ) -> CopyReport:
     """Copy all rows of a collection into a new one, or go on with a copy that was stopped.
 
+    Rows of the source that changed between two runs are copied again. A copy that is whole is only verified: what the
+    target has since is never overwritten.
+
     Args:
         source: a folder or a URL.
-        target: a folder or a URL where nothing is, or an unfinished copy of the same source.
+        target: a folder or a URL where nothing is, or a copy of the same source.
+        leave_foreign: leave rows out whose seal is missing or does not fit; else they are refused, since the copy would
+            vouch for them.
         timeout: seconds to wait for another writer, or a server's answer.
         progress: see :data:`Progress`.
 
     Raises:
         NotFound: there is no source.
         SpaceMismatch: the target is a collection of another space.
-        InvalidInput: the target has rows that are of no copy of this source; a row does not fit into its engine.
+        InvalidInput: the target has rows that are of no copy of this source, the source has rows of another program, or
+            a row does not fit into the target's engine.
         StorageError: a store fails; or, at the end, the two are not alike, with the rows that differ.
     """
     origin = stand(source, timeout=timeout)
     try:
         copy = stand(target, origin.store.space, encoder=origin.store.encoder, timeout=timeout)
         try:
-            report = copy_rows(origin.store, copy.store, progress=progress)
+            if isinstance(copy, IndexedStore) and copy.rows.precision != "float32":
+                raise InvalidInput(
+                    f"{copy.address} holds its vectors as {copy.rows.precision}, and a copy is the same to the byte. "
+                    "Copy to a new folder, and compact(memory='half') that one."
+                )
+            report = copy_rows(origin.store, copy.store, leave_foreign=leave_foreign, progress=progress)
             copy.settle()
             return report
         finally:
@@ -107,68 +128,155 @@ def copy_collection(
         origin.close()
 
 
-def copy_rows(source: Store, target: Store, *, progress: Progress | None = None) -> CopyReport:
+def copy_rows(
+    source: Store, target: Store, *, leave_foreign: bool = False, progress: Progress | None = None
+) -> CopyReport:
     """Copy all rows of an open store into another; see :func:`copy_collection`."""
     tell: Progress = progress or (lambda _what, _rows: None)
     target.space.require(source.space, f"copy {source.address} to {target.address}")
+    origin = _Own(source, leave_foreign)
     state = _begun(source, target)
     before, began = state.rows, time.perf_counter()
     if before:
         tell("copying", before)
     if not state.done:
-        state = _copy(source, target, state, tell)
+        state = _copy(origin, target, state, tell)
         for name in _CARRIED:
             kept = source.note(name)
             if kept is not None:
                 target.keep_note(name, kept)
     seconds = time.perf_counter() - began
-    _verify(source, target, state, tell)
+    copied = state.rows - before
+    # What was read in one go and has not grown since needs no second look; the target does.
+    wanted = _Sum(state.rows, state.digest)
+    if before or state.done or source.count() != state.rows + origin.left:
+        wanted = _summed(origin.blocks())
+    found = _summed(target.scan(), tell)
+    if found != wanted and not state.done:
+        copied += _mended(origin, target)
+        found = _summed(target.scan())
+    if found != wanted:
+        raise _unlike(origin, target)
     searches, agreement = _compare_searches(source, target)
-    _keep(target, replace(state, done=True))
-    return CopyReport(state.rows, state.rows - before, seconds, searches, agreement)
+    _keep(target, replace(state, done=True, rows=found.rows, digest=found.digest))
+    return CopyReport(found.rows, copied, origin.left, seconds, searches, agreement)
+
+
+class _Own:
+    """A source's rows whose seal fits.
+
+    Args:
+        store: the source.
+        leave: leave the others out, instead of refusing them.
+    """
+
+    def __init__(self, store: Store, leave: bool) -> None:
+        self.store = store
+        self._leave = leave
+        self.left = 0
+
+    def blocks(self, after: str | None = None) -> Iterator[tuple[Block, str]]:
+        """The rows in order, from a cursor on."""
+        self.left = 0
+        for block, cursor in self.store.scan(after=after):
+            own = sealed(self.store.space, block)
+            if not own.all():
+                if not self._leave:
+                    names = ", ".join(repr(block.ids[row]) for row in np.flatnonzero(~own)[:_NAMED])
+                    raise InvalidInput(
+                        f"{self.store.address} has rows that samespace did not write as they are: {names}, … "
+                        "A copy would vouch for them. Look at them by samespace verify, and mend or delete them; or "
+                        "leave them out (--leave-foreign)."
+                    )
+                self.left += int((~own).sum())
+                block = picked(block, np.flatnonzero(own))
+            yield block, cursor
+
+
+class _Sum(NamedTuple):
+    """Rows, and the sum of their digests."""
+
+    rows: int
+    digest: int
 
 
 def differences(source: Store, target: Store) -> Iterator[Difference]:
     """Go through both collections, and yield the rows that are not in both alike."""
-    for one, other, absent in ((source, target, "missing"), (target, source, "added")):
-        for block, _ in one.scan():
-            there = other.get(block.ids)
-            place = {name: row for row, name in enumerate(there.ids)}
-            for row, name in enumerate(block.ids):
-                if name not in place:
-                    yield Difference(name, absent)  # type: ignore[arg-type]
-                elif absent == "missing":
-                    at = place[name]
-                    if _digest(block[row : row + 1]) != _digest(there[at : at + 1]):
-                        yield Difference(name, "changed")
+    for block, _ in source.scan():
+        there = target.get(block.ids)
+        place = {name: row for row, name in enumerate(there.ids)}
+        for row, name in enumerate(block.ids):
+            at = place.get(name)
+            if at is None:
+                yield Difference(name, "missing")
+            elif _digest(block[row : row + 1]) != _digest(there[at : at + 1]):
+                yield Difference(name, "changed")
+    for block, _ in target.scan():
+        there_too = set(source.get(block.ids).ids)
+        yield from (Difference(name, "added") for name in block.ids if name not in there_too)
+
+
+def _mended(origin: _Own, target: Store) -> int:
+    """Copy again what the source has changed or gained since it was read; how many rows it was."""
+    mended = 0
+    for block, _ in origin.blocks():
+        there = target.get(block.ids)
+        kept = {name: _digest(there[row : row + 1]) for row, name in enumerate(there.ids)}
+        stale = [row for row, name in enumerate(block.ids) if kept.get(name) != _digest(block[row : row + 1])]
+        if stale:
+            target.write(picked(block, np.array(stale)))
+            mended += len(stale)
+    return mended
+
+
+def _unlike(origin: _Own, target: Store) -> StorageError:
+    wrong = []
+    for number, difference in enumerate(differences(origin.store, target)):
+        if number == _NAMED:
+            wrong.append("…")
+            break
+        wrong.append(f"{difference.id!r} {difference.what}")
+    return StorageError(
+        f"{target.address} is not what {origin.store.address} is: {', '.join(wrong) or 'they are changing'}. Something "
+        "wrote to one of them since, or an engine changed what it was given. Copy again while nothing writes, to a new "
+        "target if it was a whole copy before."
+    )
 
 
 def _begun(source: Store, target: Store) -> _State:
     """Where to go on; from the beginning where nothing was copied yet."""
-    kept = target.note(_NOTE)
+    kept = json_note(target, _NOTE)
     if kept is not None:
-        state = _State(**json.loads(kept))
-        if state.source == source.address:
+        try:
+            state = _State(**kept)
+        except TypeError as error:
+            raise damaged_note(target, _NOTE) from error
+        if state.source == _name(source):
             return state
         if not state.done:
             raise InvalidInput(
-                f"{target.address} is an unfinished copy of {state.source}, not of {source.address}. "
+                f"{target.address} is an unfinished copy of {state.source}, not of {_name(source)}. "
                 "Go on with that one, or choose a new target."
             )
     if held := target.count():
         raise InvalidInput(
-            f"{target.address} has {held:,} rows already, which are not a copy of {source.address}. "
+            f"{target.address} has {held:,} rows already, which are not a copy of {_name(source)}. "
             "Choose a new target; to add rows to a collection, export and import them."
         )
-    state = _State(source.address)
+    state = _State(_name(source))
     _keep(target, state)
     return state
 
 
-def _copy(source: Store, target: Store, state: _State, tell: Progress) -> _State:
+def _name(source: Store) -> str:
+    """The source as it is known from everywhere."""
+    return str(source.rows.path.resolve()) if isinstance(source, IndexedStore) else source.address
+
+
+def _copy(origin: _Own, target: Store, state: _State, tell: Progress) -> _State:
     kept = -math.inf
     try:
-        for block, cursor, digest in _ahead(_gathered(source.scan(after=state.cursor))):
+        for block, cursor, digest in _ahead(_gathered(origin.blocks(state.cursor))):
             target.write(block)
             total = (state.digest + digest) % _MODULUS
             state = replace(state, cursor=cursor, rows=state.rows + len(block), digest=total)
@@ -176,8 +284,11 @@ def _copy(source: Store, target: Store, state: _State, tell: Progress) -> _State
             if time.monotonic() - kept > _KEPT_EVERY:
                 _keep(target, state)
                 kept = time.monotonic()
-    finally:
-        _keep(target, state)
+    except BaseException:
+        with contextlib.suppress(SamespaceError):  # what happened first is what is told
+            _keep(target, state)
+        raise
+    _keep(target, state)
     return state
 
 
@@ -238,39 +349,24 @@ def _digest(block: Block) -> int:
 
 
 def _canonical(fields: str) -> bytes:
-    """One text for all texts of equal metadata. Some engines know no minus zero."""
-    values = json.loads(fields, parse_float=_unsigned) if "-0" in fields else json.loads(fields)
-    return json.dumps(values, sort_keys=True).encode()
+    """One text for all texts of equal metadata. Engines write 1.0 as 1, and know no minus zero."""
+    return json.dumps(json.loads(fields, parse_float=_number), sort_keys=True).encode()
 
 
-def _unsigned(number: str) -> float:
-    return float(number) + 0.0
+def _number(text: str) -> float | int:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
-def _verify(source: Store, target: Store, state: _State, tell: Progress) -> None:
-    """Read the target, and compare counts and digests.
-
-    Raises:
-        StorageError: it is not what was copied; names rows that differ.
-    """
+def _summed(parts: Iterator[tuple[Block, str]], tell: Progress | None = None) -> _Sum:
+    """Read all of it."""
     rows = digest = 0
-    for block, _, its_digest in _ahead(target.scan()):
+    for block, _, its_digest in _ahead(parts):
         rows += len(block)
         digest = (digest + its_digest) % _MODULUS
-        tell("verifying", len(block))
-    if (rows, digest) == (state.rows, state.digest) and source.count() == rows:
-        return
-    wrong = []
-    for number, difference in enumerate(differences(source, target)):
-        if number == _NAMED:
-            wrong.append("…")
-            break
-        wrong.append(f"{difference.id!r} {difference.what}")
-    if wrong:
-        raise StorageError(
-            f"{target.address} is not what {source.address} is: {', '.join(wrong)}. Something wrote to one of them "
-            "meanwhile, or an engine changed what it was given. Copy again to a new target while nothing writes."
-        )
+        if tell is not None:
+            tell("verifying", len(block))
+    return _Sum(rows, digest)
 
 
 def _compare_searches(source: Store, target: Store) -> tuple[int, float]:
@@ -282,15 +378,9 @@ def _compare_searches(source: Store, target: Store) -> tuple[int, float]:
     queries = _sampled(source)
     if not len(queries):
         return 0, 1.0
-    sides = [store.nearest(queries, _NEAREST, effort=_effort(store)) for store in (source, target)]
-    shares = []
-    for ours, theirs in zip(*sides, strict=True):
-        least = ours[-1].score
-        slack = _CLOSE * max(1.0, abs(least))
-        good = sum(hit.score >= least - slack for hit in theirs)  # equal scores may come in another order
-        shares.append(min(good, len(ours)) / len(ours))
-    agreement = float(np.mean(shares))
-    if agreement < 1 and all("exact" not in store.lacks for store in (source, target)):
+    (ours, ours_exact), (theirs, theirs_exact) = _searched(source, queries), _searched(target, queries)
+    agreement = float(np.mean([_agreement(*pair) for pair in zip(ours, theirs, strict=True)]))
+    if agreement < 1 and ours_exact and theirs_exact:
         raise StorageError(
             f"Exact searches of {source.address} and {target.address} do not agree: {agreement:.3f} of the "
             f"{_NEAREST} nearest are the same. Its index or metric is not what it says: samespace verify."
@@ -298,8 +388,26 @@ def _compare_searches(source: Store, target: Store) -> tuple[int, float]:
     return len(queries), agreement
 
 
-def _effort(store: Store) -> int | None:
-    return None if "exact" in store.lacks else EXACT
+def _searched(store: Store, queries: Matrix) -> tuple[list[list[Hit]], bool]:
+    """The answers, and whether every vector was compared."""
+    if "exact" not in store.lacks:
+        try:
+            return store.nearest(queries, _NEAREST, effort=EXACT), True
+        except Unsupported:
+            pass  # some engines compare with every vector of a small collection only
+    return store.nearest(queries, _NEAREST), False
+
+
+def _agreement(ours: list[Hit], theirs: list[Hit]) -> float:
+    """The share of our hits that the other side has too; of hits that score as the last one, any will do."""
+    last = ours[-1].score
+    slack = _CLOSE * max(1.0, abs(last))
+    scores = {hit.id: hit.score for hit in ours}
+    good = sum(
+        abs(scores[hit.id] - hit.score) <= slack if hit.id in scores else abs(hit.score - last) <= slack
+        for hit in theirs
+    )
+    return min(good, len(ours)) / len(ours)
 
 
 def _sampled(source: Store) -> Matrix:

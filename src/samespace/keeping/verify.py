@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from samespace.belonging.checks import Suspect, check_block
-from samespace.belonging.learning import learned, statistics_of
+from samespace.belonging.learning import NOTE, learned, statistics_of
 from samespace.belonging.statistics import Statistics
 from samespace.collection import Collection
-from samespace.errors import AccessDenied
+from samespace.errors import StorageError
 
 __all__ = ["VerifyReport", "verify_collection"]
 
@@ -37,29 +37,26 @@ class VerifyReport:
         return not self.problems and not self.suspects
 
 
-def verify_collection(
-    collection: Collection, *, anew: bool = False, progress: Callable[[int], None] | None = None
-) -> VerifyReport:
-    """Read every row, and tell which do not belong.
+def verify_collection(collection: Collection, *, progress: Callable[[int], None] | None = None) -> VerifyReport:
+    """Read every row twice, and tell which do not belong.
 
     A row does not belong if its vector has a length that the space does not know, if its seal is missing or does not
     fit its id, content and vector, or if its vector lies where vectors of the space do not lie
-    (:mod:`samespace.belonging`). The statistics for the last are learned from the rows with a seal when there are
-    none, and kept with the collection.
+    (:mod:`samespace.belonging`). What the last is judged by is learned from all rows whose seal fits, and kept with the
+    collection; where there are too few such rows, what was kept before is used.
 
     Args:
         collection: to read.
-        anew: learn the statistics again.
         progress: called with the number of rows just read.
     """
     store = collection.store
     problems = collection.verify()
-    statistics = None if anew else statistics_of(store)
+    statistics = learned(store, progress=progress)
     if statistics is None:
-        statistics = learned(store)
-        if statistics is not None:
-            with contextlib.suppress(AccessDenied):  # who may only read can verify all the same
-                store.keep_note("statistics", statistics.to_bytes())
+        statistics = statistics_of(store)
+    else:
+        with contextlib.suppress(StorageError):  # who may only read can verify all the same
+            store.keep_note(NOTE, statistics.to_bytes())
     suspects: list[Suspect] = []
     rows = 0
     for block, _ in store.scan():

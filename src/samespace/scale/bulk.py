@@ -16,7 +16,7 @@ from samespace.opening import open as open_collection
 from samespace.scale.files import Shard, find
 from samespace.scale.ledger import Ledger
 from samespace.scale.shards import Extent, Fields, Part, cut, measure, rows_of
-from samespace.scale.work import Bad, Job, Outcome, Worker
+from samespace.scale.work import Bad, Job, Outcome, Worker, spare_cache
 from samespace.stores import is_url
 
 __all__ = ["EmbedReport", "Progress", "embed"]
@@ -126,7 +126,10 @@ def embed(
     report.shards = len(found)
     with open_collection(into, encoder, timeout=wait) as collection:
         # Before any worker begins, so that each of them has something to prove itself by.
-        collection.keep_canaries(collection.require_encoder().prove())
+        made = collection.require_encoder()
+        collection.keep_canaries(made.prove())
+        if made is not encoder:
+            spare_cache(made)
         job = Job(str(into) if is_remote else str(Path(into).absolute()), fields, skip_bad, wait)
         ledger = Ledger(collection.store, fields, again=again)
         todo = _todo(found, ledger, job, report)

@@ -208,7 +208,7 @@ def _ray() -> Any:
             warnings.simplefilter("ignore", DeprecationWarning)  # of what Ray itself uses
             import ray
             import ray.data
-            import ray.util.client
+            import ray.util.client  # which needs grpc; the extra brings it
     except ImportError as error:
         raise MissingExtra("Ray", "ray") from error
     return ray

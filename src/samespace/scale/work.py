@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from samespace import errors
 from samespace.collection import Collection
+from samespace.encoders.base import Encoder
 from samespace.errors import (
     EncoderError,
     ForeignVectorsWarning,
@@ -24,10 +25,11 @@ from samespace.errors import (
 from samespace.opening import open as open_collection
 from samespace.scale.shards import Fields, Part, read
 from samespace.sources import Record
+from samespace.stores import is_url
 
-__all__ = ["Bad", "Job", "Outcome", "Worker"]
+__all__ = ["Bad", "Job", "Outcome", "Worker", "spare_cache"]
 
-_BATCH = 4_096  # rows that are read at a time; they are committed in smaller batches
+_BATCH = 1_024  # rows that are held at a time; they are committed in smaller batches
 _NAMED = 20  # bad rows that are told of, one by one
 
 
@@ -53,7 +55,9 @@ class Job:
         Raises:
             SpaceMismatch: the encoder of the collection's name makes other vectors here.
         """
-        return open_collection(self.into, create=False, timeout=self.timeout, threads=threads)
+        # In a folder every worker would index the rows of all; whoever searches does that, once.
+        engine = "auto" if is_url(self.into) else "exact"
+        return open_collection(self.into, engine=engine, create=False, timeout=self.timeout, threads=threads)
 
 
 @dataclass
@@ -116,6 +120,15 @@ class Outcome:
             raise error
 
 
+def spare_cache(encoder: Encoder) -> None:
+    """Keep what is embedded in bulk out of the user's cache, which all processes of a machine would wait for.
+
+    The collection has these vectors, and others would have to leave the cache for them. What was paid for is kept.
+    """
+    if not encoder.paid:
+        encoder.cache = None
+
+
 class Worker:
     """Does parts of a job, one after another. Its collection is opened, and its model loaded, with the first.
 
@@ -155,9 +168,11 @@ class Worker:
             warnings.simplefilter("ignore", ForeignVectorsWarning)
             warnings.simplefilter("ignore", TruncationWarning)
             collection = self._collection()
+            encoder = collection.require_encoder()
+            size = max(_BATCH, encoder.window) if encoder.paid else _BATCH
             try:
                 with closing(read(part, self._job.fields, bad)) as rows:
-                    while batch := list(islice(rows, _BATCH)):
+                    while batch := list(islice(rows, size)):
                         outcome.rows += len(batch)
                         self._add(collection, batch, outcome, progress)
             except InvalidInput as error:
@@ -194,7 +209,7 @@ class Worker:
     def _collection(self) -> Collection:
         if self._opened is None:
             self._opened = self._job.open(self._threads)
-            self._opened.require_encoder()  # now, since a missing model is not the fault of a row
+            spare_cache(self._opened.require_encoder())  # now, since a missing model is not the fault of a row
         return self._opened
 
     def close(self) -> None:

@@ -13,18 +13,25 @@ from samespace.errors import InvalidInput
 __all__ = ["Address"]
 
 T = TypeVar("T")
-_SECRET = re.compile(r"pass|key|token|secret", re.IGNORECASE)
+_ENCODE = "In a password or a name, write %2F for /, %3F for ?, %23 for #, %40 for @, %26 for & and %25 for %."
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SECRET = re.compile(r"pass|pwd|key|token|secret|auth|cred", re.IGNORECASE)
+_NO_SECRETS = frozenset({"passfile", "sslkey", "sslkeylogfile", "require_auth"})  # libpq's: names of files, and of ways
 
 
 @dataclass(frozen=True)
 class Address:
-    """A store's URL, taken apart. As text it shows no password and no key.
+    """A store's URL, taken apart.
+
+    ``str`` is a URL of the same collection without what is secret: a password, and options that hold one or a key.
+    Where the password is in the environment, it works.
 
     Attributes:
-        scheme: such as ``"qdrant"``.
+        scheme: such as ``"qdrant"``, in small letters.
         host: with ``port``, empty for a local path.
         path: what follows the host, without its first slash; all that follows the scheme where there is no host.
         options: of the query string.
+        has_host: there is a ``//`` after the scheme, even if nothing but a path follows.
     """
 
     scheme: str
@@ -34,36 +41,47 @@ class Address:
     password: str | None = field(repr=False)
     path: str
     options: Mapping[str, str] = field(repr=False)
-    url: str = field(repr=False)
+    has_host: bool
 
     @classmethod
     def parse(cls, url: str) -> Address:
         """Take a URL apart.
 
         Raises:
-            InvalidInput: it is not one. The message shows no password.
+            InvalidInput: it is not one. The message has nothing of it but the scheme, since nobody knows then where in
+                it a password is.
         """
+        url = url.strip()
+        reason = "it has a line break or another control character"
         try:
+            if _CONTROL.search(url):  # urlsplit would drop some of them
+                raise ValueError
+            reason = f"it has a #, which begins nothing in the URL of a store. {_ENCODE}"
+            if "#" in url:
+                raise ValueError
+            reason = f"its host cannot be made out. {_ENCODE}"
             parts = urlsplit(url)
+            has_host = url[len(parts.scheme) :].startswith("://")
+            reason = f"it has an @ behind its host. {_ENCODE}"
+            if has_host and "@" in parts.path + parts.query:
+                raise ValueError
+            reason = f"its port is no number from 0 to 65535. {_ENCODE}"
             port = parts.port
-            pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        except ValueError as error:
-            raise InvalidInput(f"{_hidden(url)!r} is not the URL of a store: {error}.") from None
-        options = dict(pairs)
-        if len(options) < len(pairs):
-            raise InvalidInput(f"{_hidden(url)!r} says an option twice.")
-        is_remote = url[len(parts.scheme) :].startswith("://")
-        path = unquote(parts.path)
-        return cls(
-            parts.scheme,
-            parts.hostname or "",
-            port,
-            None if parts.username is None else unquote(parts.username),
-            None if parts.password is None else unquote(parts.password),
-            path.removeprefix("/") if is_remote else path,
-            options,
-            url,
-        )
+            reason = f"its options are not written as ?one=1&two=2, or their % codes are not UTF-8. {_ENCODE}"
+            strict = bool(parts.query)
+            pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=strict, errors="strict")
+            reason = "it says an option twice."
+            options = dict(pairs)
+            if len(options) < len(pairs):
+                raise ValueError
+            reason = "its % codes are not UTF-8."
+            path = unquote(parts.path, errors="strict")
+            user = unquote(parts.username or "", errors="strict")
+            password = None if parts.password is None else unquote(parts.password, errors="strict")
+        except ValueError:  # its own text may have the password
+            raise InvalidInput(f"The URL {url.partition(':')[0]}:… cannot be read: {reason}") from None
+        path = path.removeprefix("/") if has_host else path
+        return cls(parts.scheme, parts.hostname or "", port, user or None, password, path, options, has_host)
 
     def take(self, name: str, convert: Callable[[str], T], default: T) -> T:
         """An option, converted.
@@ -89,16 +107,23 @@ class Address:
                 raise InvalidInput(f"{self}: there is no option {name!r}; the options are {', '.join(known)}.")
 
     def __str__(self) -> str:
-        where = self.host if ":" not in self.host else f"[{self.host}]"
-        port = "" if self.port is None else f":{self.port}"
-        user = "" if self.user is None else f"{quote(self.user)}@"
-        shown = "&".join(f"{key}={'***' if _SECRET.search(key) else value}" for key, value in self.options.items())
-        base = (
-            f"{self.scheme}://{user}{where}{port}/" if self.url.startswith(f"{self.scheme}://") else f"{self.scheme}:"
+        options = "&".join(
+            f"{_quoted(name)}={_quoted(value)}" for name, value in self.options.items() if not _is_secret(name)
         )
-        return f"{base}{self.path}{'?' if shown else ''}{shown}"
+        query = f"?{options}" if options else ""
+        path = _quoted(self.path, "/")
+        if not self.has_host:
+            return f"{self.scheme}:{path}{query}"
+        user = "" if self.user is None else f"{_quoted(self.user)}@"
+        host = self.host if ":" not in self.host else f"[{self.host}]"
+        port = "" if self.port is None else f":{self.port}"
+        return f"{self.scheme}://{user}{host}{port}{'/' if path else ''}{path}{query}"
 
 
-def _hidden(url: str) -> str:
-    """The URL without what may be a password."""
-    return re.sub(r"(?<=://)[^@/]*(?=@)", "***", re.sub(r"(?<==)[^&]*", "***", url))
+def _is_secret(option: str) -> bool:
+    return option not in _NO_SECRETS and _SECRET.search(option) is not None
+
+
+def _quoted(text: str, safe: str = "") -> str:
+    """The text with % codes for what has a meaning in URLs or shells; letters of any alphabet stay as they are."""
+    return re.sub(rf"[^\w.~,{safe}-]", lambda found: quote(found[0], safe="", errors="surrogatepass"), text)

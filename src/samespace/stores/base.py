@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samespace.errors import CollectionCorrupt, InvalidVectors, Unsupported
 from samespace.hits import Hit
@@ -17,7 +18,22 @@ from samespace.space import Space
 from samespace.vectors import Matrix
 from samespace.where import Condition
 
-__all__ = ["EXACT", "Block", "Feature", "Figures", "Store", "Tokens", "Written", "check_vectors", "parsed", "seals"]
+__all__ = [
+    "EXACT",
+    "Block",
+    "Feature",
+    "Figures",
+    "Store",
+    "Tokens",
+    "Written",
+    "check_vectors",
+    "damaged_note",
+    "json_note",
+    "parsed",
+    "picked",
+    "sealed",
+    "seals",
+]
 
 Tokens = tuple[int | None, int | None]
 Feature = Literal["text", "order", "exact", "tuning", "seals"]
@@ -110,6 +126,9 @@ class Store(ABC):
 
     engines: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     """Indexes that ``build`` makes, by name, each with the efforts that searches may choose from, ascending."""
+
+    most_hits: ClassVar[int | None] = None
+    """The most that one search gives; None where there is no limit."""
 
     address: str
     space: Space
@@ -275,6 +294,49 @@ def seals(space: Space, block: Block) -> list[bytes | None]:
         state.update(vector)
         sealed.append(state.digest())
     return sealed
+
+
+def sealed(space: Space, block: Block) -> NDArray[np.bool_]:
+    """Where a block's seals are what they should be, bool of shape (n,); everywhere, if its store keeps none."""
+    if block.seals is None:
+        return np.ones(len(block), np.bool_)
+    return np.array([kept == made for kept, made in zip(block.seals, seals(space, block), strict=True)], np.bool_)
+
+
+def picked(block: Block, rows: NDArray[np.int64]) -> Block:
+    """Some rows of a block, int64 of shape (n,)."""
+    chosen = rows.tolist()
+    return Block(
+        [block.ids[row] for row in chosen],
+        [block.contents[row] for row in chosen],
+        [block.metadata[row] for row in chosen],
+        block.vectors[rows],
+        [block.tokens[row] for row in chosen],
+        None if block.seals is None else [block.seals[row] for row in chosen],
+    )
+
+
+def json_note(store: Store, name: str) -> Any:
+    """What a note says that is kept as JSON; None if there is none.
+
+    Raises:
+        CollectionCorrupt: it is damaged.
+    """
+    kept = store.note(name)
+    if kept is None:
+        return None
+    try:
+        return json.loads(kept)
+    except ValueError as error:
+        raise damaged_note(store, name) from error
+
+
+def damaged_note(store: Store, name: str) -> CollectionCorrupt:
+    """The error for a note that cannot be read."""
+    return CollectionCorrupt(
+        f"What {store.address} keeps as {name!r} cannot be read: it is damaged, or a newer samespace wrote it. "
+        "Upgrade samespace, or keep it anew (tune, copy to a new target, verify)."
+    )
 
 
 def parsed(metadata: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any]]:
