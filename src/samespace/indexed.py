@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from samespace.errors import StorageError
+from samespace.errors import InvalidInput, StorageError
 from samespace.hits import Hit
 from samespace.memory import Tier
 from samespace.ranking import fuse
@@ -78,7 +79,7 @@ class IndexedStore(Store):
         return self.rows.delete(ids) if ids else 0
 
     def delete_where(self, condition: Condition) -> int:
-        return self.delete(list(self.ids(condition)))
+        return self.rows.delete_where(condition)
 
     def compact(self, tier: Tier | None = None) -> None:
         """Give back the space of deleted rows.
@@ -102,6 +103,8 @@ class IndexedStore(Store):
         raise self._unsettled("read")
 
     def scan(self, condition: Condition | None = None, *, after: str | None = None) -> Iterator[tuple[Block, str]]:
+        if after is not None and not re.fullmatch(r"[0-9]{1,18}", after):
+            raise InvalidInput(f"{after!r} is not a cursor of {self.address}. Begin without one.")
         view, mask = self._settled(condition)  # a filter that is wrong is told now, not at the first row
         positions = np.flatnonzero(mask)
         if after is not None:
@@ -147,7 +150,8 @@ class IndexedStore(Store):
 
     def match_text(self, words: str, k: int, condition: Condition | None = None) -> list[Hit]:
         def find(view: View) -> list[list[tuple[int, float]]]:
-            return [self.rows.match_text(words, k, self.rows.matching(condition, view), view)]
+            most = min(k, max(len(view.live), 1))
+            return [self.rows.match_text(words, most, self.rows.matching(condition, view), view)]
 
         return self._hits(find, can_move=True)[0]
 

@@ -249,7 +249,7 @@ def test_searches_that_do_not_agree_are_told(tmp_path, monkeypatch):
         return [[hit._replace(id="wrong", score=2.0) for hit in hits] for hits in real(*arguments, **options)]
 
     monkeypatch.setattr(target.store, "nearest", nearest)
-    with pytest.raises(ss.StorageError, match="do not agree: 0.000"):
+    with pytest.raises(ss.StorageError, match=r"do not agree: 0\.000"):
         copy_rows(source.store, target.store)
     source.close()
     target.close()

@@ -97,7 +97,11 @@ def _recall(info: Info) -> dict[str, str]:
     from samespace.cli.tune import interval
 
     tuning, running = info.tuning, info.running_recall
+    from samespace.reports import SERVED
+
     facts = {"recall": f"{info.declared_recall:g} declared", "measured": "not yet; 'samespace tune' does it"}
+    if info.memory == SERVED and tuning is None:
+        facts = {"recall": "up to the engine; 'samespace tune' measures it where the engine lets one choose"}
     if tuning is not None:
         point, curve = tuning.point, tuning.curve
         setting = tuning.engine if tuning.effort is None else f"{tuning.engine} at effort {tuning.effort:,}"

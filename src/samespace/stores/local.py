@@ -401,12 +401,20 @@ class LocalStore:
             found = writer.execute(
                 "SELECT slot FROM rows WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
             ).fetchall()
-            removed = [slot for (slot,) in found]
-            if removed:
-                end = self._layout(writer).end_slot
-                self._remove(writer, removed)
-                self._log(writer, end, end, removed, 0)
-        return len(removed)
+            return self._delete(writer, [slot for (slot,) in found])
+
+    def delete_where(self, condition: Condition) -> int:
+        """Delete the rows that meet a condition in one durable commit, and say how many there were."""
+        with self._transaction() as writer:
+            view = self.view()  # of all that is committed; nobody else commits before this does
+            return self._delete(writer, (np.flatnonzero(self.matching(condition, view)) + view.first_slot).tolist())
+
+    def _delete(self, writer: sqlite3.Connection, slots: list[int]) -> int:
+        if slots:
+            end = self._layout(writer).end_slot
+            self._remove(writer, slots)
+            self._log(writer, end, end, slots, 0)
+        return len(slots)
 
     def compact(self, precision: Precision | None = None) -> None:
         """Give back the space of deleted rows: new vector file, new slot numbers, a log of one entry.

@@ -27,7 +27,7 @@ from pinecone.models.vectors.responses import (
 )
 from pinecone.models.vectors.vector import Vector
 
-from samespace.errors import CollectionClosed, NotFound, StoreUnavailable
+from samespace.errors import AccessDenied, CollectionClosed, NotFound, StoreUnavailable
 from samespace.stores.pinecone.failures import Failures
 from samespace.stores.pinecone.fields import SEQ
 from samespace.stores.pinecone.filters import Filter
@@ -173,8 +173,21 @@ class Namespace:
         )
 
     def count(self, condition: Filter) -> int:
-        """How many records meet a condition: those that an update would change, which is not made."""
-        done = self.reach(self._index.update, UpdateResponse(), filter=condition, dry_run=True)
+        """How many records meet a condition: those that an update would change, which is not made.
+
+        Raises:
+            AccessDenied: the key may only read, and there are more than a query counts.
+        """
+        try:
+            done = self.reach(self._index.update, UpdateResponse(), filter=condition, dry_run=True)
+        except AccessDenied as error:
+            found = len(self.query(None, MOST_HITS, condition).matches)
+            if found < MOST_HITS:
+                return found
+            raise AccessDenied(
+                f"At least {MOST_HITS:,} rows in the namespace {self.name!r} meet the condition. Pinecone counts more "
+                "by an update that is not made, for which the key in PINECONE_API_KEY needs the role to write."
+            ) from error
         return done.matched_records or 0
 
     def describe(self) -> NamespaceDescription:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -148,8 +149,8 @@ class PineconeStore(Store):
 
     def scan(self, condition: Condition | None = None, *, after: str | None = None) -> Iterator[tuple[Block, str]]:
         self._check_open()
-        kind, _, at = (after or "row:0").partition(":")
-        if kind not in ("row", "foreign") or (kind == "row" and not at.isdecimal()):
+        kind, _, at = ("row:0" if after is None else after).partition(":")
+        if kind not in ("row", "foreign") or (kind == "row" and not re.fullmatch(r"[0-9]{1,16}", at)):
             raise InvalidInput(f"{after!r} is not a cursor of {self.address}. Begin anew, without after=.")
         chosen = None if condition is None else translate(condition)
         return self._scan(chosen, int(at) if kind == "row" else None, at if kind == "foreign" else None)

@@ -28,6 +28,7 @@ _SCANNED = 4_096  # rows of a block
 _TOGETHER = 64  # searches that go in one round trip
 _FRESH = 5.0  # seconds for which it is believed which indexes there are
 _MANY = 50_000  # rows from which an index pays
+_MOST_HITS = 10**9  # more than there is memory for; twice as many still fit PostgreSQL's int
 
 
 class PostgresStore(Store):
@@ -91,14 +92,16 @@ class PostgresStore(Store):
     def scan(self, condition: Condition | None = None, *, after: str | None = None) -> Iterator[tuple[Block, str]]:
         where, parameters = as_sql(condition)
         statement = self._table.statement(
-            "SELECT {read} FROM {table} WHERE seq > %s AND {where} ORDER BY seq LIMIT {most}",
+            "SELECT {read} FROM {table} WHERE seq > %s AND seq <= %s AND {where} ORDER BY seq LIMIT {most}",
             read=sql.SQL(bulk.READ),
             where=sql.SQL(where),
             most=sql.Literal(_SCANNED),
         )
         last = _cursor(after)
-        while True:
-            rows = self._rows(statement, [last, *parameters])
+        # What is rewritten meanwhile goes to the end, which would never come.
+        ((end,),) = self._rows(self._table.statement("SELECT max(seq) FROM {table}"))
+        while end is not None:
+            rows = self._rows(statement, [last, end, *parameters])
             if not rows:
                 return
             last = rows[-1][0]
@@ -116,6 +119,7 @@ class PostgresStore(Store):
     ) -> list[list[Hit]]:
         where, values = as_sql(condition)
         exact = effort == EXACT or self._current_engine() == "exact"
+        k = min(k, _MOST_HITS)
         points = bulk.points(queries)
 
         def ask(exact: bool, asked: Sequence[int]) -> list[list[Hit]]:
@@ -153,7 +157,7 @@ class PostgresStore(Store):
     def match_text(self, words: str, k: int, condition: Condition | None = None) -> list[Hit]:
         where, parameters = as_sql(condition)
         statement = searching.words_statement(self._table, where)
-        return _hits(self._rows(statement, [words.replace("\0", " "), *parameters, k]))
+        return _hits(self._rows(statement, [words.replace("\0", " "), *parameters, min(k, _MOST_HITS)]))
 
     # What the collection knows of itself
 
@@ -267,8 +271,8 @@ def _hits(rows: Sequence[tuple[Any, ...]]) -> list[Hit]:
 def _cursor(after: str | None) -> int:
     if after is None:
         return -(2**63)
-    if not re.fullmatch(r"-?[0-9]{1,19}", after):
-        raise InvalidInput(f"{after!r} is not a cursor of this store; begin without one.")
+    if not re.fullmatch(r"-?[0-9]{1,19}", after) or not -(2**63) <= int(after) < 2**63:
+        raise InvalidInput(f"{after!r} is not a cursor of this store. Begin without one.")
     return int(after)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -48,6 +49,7 @@ INDEXES: Mapping[str, Kind] = {SEQUENCE: "integer", KIND: "keyword", TRUNCATED: 
 _PAGE = 20_000  # ids that a scan asks for at once, in order; rows follow in blocks
 _BLOCK_BYTES = 16 << 20  # of the rows that a scan reads at once, as JSON
 _LOOKUP = 4_096  # ids that are looked up at once
+_MANY_HITS = 10_000  # from which it is looked how many rows there are at all
 _LARGEST_NOTE = 20 << 20  # within the 32 MB of a server's requests, in base64
 
 
@@ -79,8 +81,11 @@ class QdrantStore(Store):
         self._look_at_clock()
 
     def _look_at_clock(self) -> None:
-        for point in self.engine.ordered(None, None, 1, last=True):
-            self.engine.clock.see(int(point.score))
+        self.engine.clock.see(self._newest())
+
+    def _newest(self) -> int:
+        """The greatest number that a row has; 0 where there is none."""
+        return max((int(point.score) for point in self.engine.ordered(None, None, 1, last=True)), default=0)
 
     def _index(self, path: str, kind: Kind) -> None:
         if path not in self._indexed:
@@ -147,9 +152,11 @@ class QdrantStore(Store):
         yield from self._scan_others(condition, at)
 
     def _scan_ordered(self, chosen: Any, start: int | None) -> Iterator[tuple[Block, str]]:
-        limit = _PAGE
+        # What is rewritten meanwhile goes to the end, which would never come.
+        end, limit = self._newest(), _PAGE
         while page := self.engine.ordered(chosen, start, limit):
-            is_last = len(page) < limit
+            is_last = len(page) < limit or page[-1].score > end
+            page = [point for point in page if point.score <= end]
             if not is_last:
                 # Two writers may have taken one number: what shares the page's last number waits for the next page.
                 whole = [point for point in page if point.score < page[-1].score]
@@ -159,7 +166,7 @@ class QdrantStore(Store):
                 page = whole
             for part in _parts(page, self._block_rows):
                 found = {point.id: point for point in self.engine.retrieve(_ids(part), payload=True, vectors=True)}
-                # A row that was replaced meanwhile comes again at its new place.
+                # A row that was replaced meanwhile is at the end now, beyond this scan.
                 rows = [found[one.id] for one in part if one.id in found and sequence_of(found[one.id]) == one.score]
                 if rows:
                     yield as_block(rows, self.space.dimension), f"seq:{int(part[-1].score)}"
@@ -211,6 +218,8 @@ class QdrantStore(Store):
             return []
         chosen = None if condition is None else self._translated(condition)
         effort = EXACT if effort is None and self._exact else effort
+        if k > _MANY_HITS:  # a number beyond 64 bits is none to an engine, and some make room for all that is asked
+            k = min(k, max(1, self.engine.count(None)))
         # One more than asked for, which tells whether equals of the last hit were left out.
         found = self.engine.query(queries, k + 1, chosen, effort)
         return [
@@ -337,6 +346,8 @@ def _cursor(after: str | None) -> tuple[str, str]:
     if after is None:
         return "seq", ""
     order, _, at = after.partition(":")
-    if (order == "seq" and at.lstrip("-").isdigit()) or (order == "id" and native_id(at) is not None):
+    if order == "seq" and re.fullmatch(r"-?[0-9]{1,19}", at) and -(2**63) <= int(at) < 2**63 - 1:
+        return order, at
+    if order == "id" and native_id(at) is not None:
         return order, at
     raise InvalidInput(f"{after!r} is not a cursor of this scan. Begin anew without it.")

@@ -18,7 +18,7 @@ __all__ = ["AT_ONCE", "BEFORE_ALL", "MOST", "Reader", "configuration", "with_uui
 
 AT_ONCE = 1_000  # ids of a filter, rows of a page
 MOST = 10_000  # results of a query, unless the server's QUERY_MAXIMUM_RESULTS says otherwise
-BEFORE_ALL = -(2**53)  # less than any sequence number
+BEFORE_ALL = -(2**53)  # less than any sequence number of ours
 
 _SEQ = Filter.by_property("seq")
 
@@ -33,12 +33,16 @@ class Reader:
     def count(self, where: FilterReturn | None) -> int:
         return self._rows.aggregate.over_all(total_count=True, filters=where).total_count or 0
 
-    def newest(self) -> int | None:
-        """The greatest sequence number; None if no row has one."""
-        found = self.query(
-            filters=_SEQ.greater_than(BEFORE_ALL), sort=Sort.by_property("seq", ascending=False), limit=1
-        )
-        return found[0].properties["seq"] if found else None
+    def newest(self, after: int) -> int | None:
+        """The greatest sequence number beyond ``after``; None if no row has one. Quick where few have."""
+        with self._errors:
+            found = self._rows.query.fetch_objects(
+                filters=_SEQ.greater_than(after),
+                sort=Sort.by_property("seq", ascending=False),
+                limit=1,
+                return_properties=["seq"],
+            ).objects
+            return found[0].properties["seq"] if found else None
 
     def query(self, **asked: Any) -> list[Any]:
         with self._errors:
@@ -58,10 +62,15 @@ class Reader:
             return self.fetch(uuids[:half]) + self.fetch(uuids[half:])
 
     def numbered(self, where: FilterReturn | None, after: int) -> Iterator[list[Any]]:
-        """Pages of the objects with sequence numbers beyond ``after``, in their order."""
-        also = [] if where is None else [where]
-        size = AT_ONCE
-        while True:
+        """Pages of the objects with sequence numbers beyond ``after``, in their order.
+
+        What is rewritten meanwhile goes to the end, which would never come: pages go to what is the end now.
+        """
+        end, size = self.newest(after), AT_ONCE
+        if end is None:
+            return
+        also = [_SEQ.less_or_equal(end), *([] if where is None else [where])]
+        while after < end:
             later = Filter.all_of([_SEQ.greater_than(after), *also])
             try:
                 page = self.query(filters=later, sort=Sort.by_property("seq"), limit=size)

@@ -7,7 +7,9 @@ collection has already; it is what their order is.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,7 +81,7 @@ class WeaviateStore(Store):
         self._rows = client.collections.use(name)
         self._reader = Reader(self._rows, errors)
         self._clock = threading.Lock()
-        self._last: int | None = None
+        self._last = 0  # the greatest number that was given to a row here
         with errors:  # the first call over gRPC, which may be shut off while REST is not
             self._rows.query.fetch_objects(limit=1, return_properties=[])
 
@@ -95,11 +97,15 @@ class WeaviateStore(Store):
         return Written(len(block) - replaced, replaced)
 
     def _take_numbers(self, n: int) -> int:
-        """The first of ``n`` sequence numbers that come after all that the collection has."""
+        """The first of ``n`` sequence numbers that come after all that the collection has.
+
+        Another writer's clock may stand before this one, now or later. So rows from the future are looked for each
+        time, of which there are none as a rule.
+        """
+        now = max(self._last + 1, time.time_ns() // 1_000)
+        newest = self._reader.newest(now - 1) or 0
         with self._clock:
-            if self._last is None:
-                self._last = self._reader.newest() or 0
-            first = max(self._last + 1, time.time_ns() // 1_000)
+            first = max(now, newest + 1, self._last + 1)
             self._last = first + n - 1
             return first
 
@@ -154,17 +160,23 @@ class WeaviateStore(Store):
     def scan(self, condition: Condition | None = None, *, after: str | None = None) -> Iterator[tuple[Block, str]]:
         with self._errors:
             where = None if condition is None else translate(condition)
-            kind, _, place = (after or f"seq:{BEFORE_ALL}").partition(":")
-            try:
-                last, uuid = (int(place), UUID(int=0)) if kind == "seq" else (None, UUID(place))
-            except ValueError:
-                raise InvalidInput(f"{after!r} is not a cursor that a scan of {self.address} gave.") from None
+            last, uuid = self._cursor(after)
             for page in () if last is None else self._reader.numbered(where, last):
                 yield block_of(page, self.space.dimension), f"seq:{page[-1].properties['seq']}"
             for page in self._reader.unnumbered(uuid):
                 found = [one for one in page if condition is None or condition.matches(metadata_of(one))]
                 if found:
                     yield block_of(found, self.space.dimension), f"uuid:{found[-1].uuid}"
+
+    def _cursor(self, after: str | None) -> tuple[int | None, UUID]:
+        """The sequence number after which to go on, None where those are done, and the uuid."""
+        kind, _, place = (f"seq:{BEFORE_ALL}" if after is None else after).partition(":")
+        if kind == "seq" and re.fullmatch(r"-?[0-9]{1,19}", place) and -(2**63) <= int(place) < 2**63:
+            return int(place), UUID(int=0)
+        with contextlib.suppress(ValueError):
+            if kind == "uuid":
+                return None, UUID(place)
+        raise InvalidInput(f"{after!r} is not a cursor that a scan of {self.address} gave. Begin without one.")
 
     def count(self, condition: Condition | None = None) -> int:
         with self._errors:
@@ -239,15 +251,19 @@ class WeaviateStore(Store):
         ]
 
     def _few(self, where: FilterReturn | None) -> FilterReturn:
-        """A filter with which Weaviate compares every row that meets it: that it does for few of them only."""
-        where = THERE if where is None else where
+        """A filter with which Weaviate compares every row that meets it: that it does for few of them only.
+
+        Raises:
+            Unsupported: more meet it. It is found by a count, which is cheapest without a filter, before any search.
+        """
         n, most = self._reader.count(where), getattr(index_of(self._config()), "flat_search_cutoff", 0)
         if n >= most:
             raise Unsupported(
                 f"Weaviate compares every vector where a filter leaves less than {most:,} (flatSearchCutoff); in "
-                f"{self.address} there are {n:,}. Search without effort, or with a narrower filter."
+                f"{self.address} there are {n:,}. Search at a recall below 1, with a narrower filter, or after setting "
+                "the collection's flatSearchCutoff higher."
             )
-        return where
+        return THERE if where is None else where
 
     # What the collection knows of itself
 
