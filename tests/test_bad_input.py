@@ -169,7 +169,7 @@ GROUPS = (
         "Opening",
         (
             Case('ss.open("")', "InvalidInput", "path must name a folder"),
-            Case("ss.open(None)", "InvalidInput", "path must name a folder, got None"),
+            Case("ss.open(None)", "InvalidInput", "path must name a folder, or be a URL, got None"),
             Case('ss.open("\\0")', "InvalidInput", "characters that no file name can have"),
             Case('ss.open("\\ud800")', "InvalidInput", "characters that no file name can have"),
             Case('ss.open("letter.txt")', "InvalidInput", "letter.txt is a file"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import warnings
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from samespace.indexed import IndexedStore
 from samespace.memory import TIERS, Tier, tier_by_name
 from samespace.served import Served
 from samespace.space import Space
-from samespace.stores import connect, is_url
+from samespace.stores import connect, is_url, shown
 from samespace.stores.base import Store
 from samespace.stores.local import LocalStore
 
@@ -76,9 +77,7 @@ def open(  # noqa: A001 - samespace.open, as gzip.open and shelve.open
         local = {"engine": engine != "auto", "memory": memory is not None, "on_recall": on_recall is not None}
         for option in (option for option, given in local.items() if given):
             raise InvalidInput(f"{option}= is for a collection in a folder; at a URL the engine decides.")
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-        raise InvalidInput(f"timeout must be a number of seconds, 0 or more, got {timeout!r}.")
-    timeout = min(timeout, threading.TIMEOUT_MAX, 1e6)
+    timeout = _seconds(timeout)
     recall = None if recall is None else share(recall)
     if on_recall is not None and not callable(on_recall):
         raise InvalidInput(f"on_recall must be a function of a RecallReport, got {on_recall!r}.")
@@ -160,9 +159,11 @@ def stand(
         timeout: as of :func:`open`.
 
     Raises:
+        InvalidInput: the path is neither of a folder nor a URL; the timeout is no number of seconds.
         NotFound: there is no collection, and no ``space`` to make one with.
         MissingExtra, StorageError: as of :func:`open`.
     """
+    timeout = _seconds(timeout)
     url = _url(path)
     if url is not None:
         return Served(connect(url, space, encoder=encoder, timeout=timeout), recall)
@@ -171,11 +172,18 @@ def stand(
     return _indexed(store, tier, engine, recall, remember_queries, on_recall)
 
 
+def _seconds(timeout: float) -> float:
+    """The timeout, as the threads and clients take it."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise InvalidInput(f"timeout must be a number of seconds, 0 or more, got {timeout!r}.")
+    return min(timeout, threading.TIMEOUT_MAX, 1e6)
+
+
 def _url(path: str | Path) -> str | None:
     """The path if it is a URL; None for a folder.
 
     Raises:
-        InvalidInput: it is neither.
+        InvalidInput: it is neither, or a URL that was made a ``Path``.
     """
     if not isinstance(path, str | Path) or not str(path):
         raise InvalidInput(f"path must name a folder, or be a URL, got {path!r}.")
@@ -185,8 +193,8 @@ def _url(path: str | Path) -> str | None:
     except UnicodeEncodeError:
         is_path = False
     if not is_path:
-        raise InvalidInput(f"path must name a folder; {str(path)!r} has characters that no file name can have.")
-    return path if isinstance(path, str) and is_url(path) else None
+        raise InvalidInput(f"path must name a folder; {shown(path)!r} has characters that no file name can have.")
+    return str(path) if is_url(path) else None
 
 
 def _indexed(
@@ -224,7 +232,7 @@ def _tell_foreign(store: Store) -> None:
         found.append(f"{strangers:,} rows were not written by samespace.")
     if found:
         warnings.warn(
-            f"{store.address}: {' '.join(found)} Run: samespace verify '{store.address}'",
+            f"{store.address}: {' '.join(found)} Run: samespace verify {shlex.quote(store.address)}",
             ForeignVectorsWarning,
             stacklevel=3,
         )

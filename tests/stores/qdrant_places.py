@@ -1,4 +1,4 @@
-"""Folders for the suites of Qdrant."""
+"""What the suites of Qdrant share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from samespace.testing.store_contract import StoreContract
 
 _MEMORY = Path("/dev/shm")
 
@@ -19,3 +21,11 @@ def quick_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+class QdrantContract(StoreContract):
+    """The contract, with blocks of Qdrant's."""
+
+    def small_blocks(self, monkeypatch):
+        monkeypatch.setattr("samespace.stores.qdrant_core.store._PAGE", 700)
+        monkeypatch.setattr("samespace.stores.qdrant_core.store._BLOCK_BYTES", 350_000)

@@ -20,6 +20,9 @@ class TestLocal(StoreContract):
         "test_builds": Gap(Unsupported, "builds its engines by itself, and by tune"),
     }
 
+    def small_blocks(self, monkeypatch):
+        monkeypatch.setattr("samespace.indexed._READ_BATCH", 300)
+
     @pytest.fixture
     def place(self, tmp_path):
         return str(tmp_path / "notes.ss")

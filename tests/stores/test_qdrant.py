@@ -27,9 +27,9 @@ from samespace.errors import (
 from samespace.stores import connect
 from samespace.stores.base import EXACT
 from samespace.stores.qdrant_core.points import point_id, survives
-from samespace.testing.store_contract import Gap, StoreContract, block_of, space_of
+from samespace.testing.store_contract import Gap, block_of, space_of
 from samespace.where import parse
-from stores.qdrant_places import quick_folder
+from stores.qdrant_places import QdrantContract, quick_folder
 from stores.qdrant_server import Fault, Server
 
 GAPS = {
@@ -39,7 +39,7 @@ GAPS = {
 }
 
 
-class TestQdrantLocal(StoreContract):
+class TestQdrantLocal(QdrantContract):
     gaps = {**GAPS, "test_builds": Gap(Unsupported, "the local mode compares with every vector")}
 
     @pytest.fixture
@@ -55,7 +55,7 @@ def wire():
     server.close()
 
 
-class TestQdrantRest(StoreContract):
+class TestQdrantRest(QdrantContract):
     gaps = GAPS
 
     @pytest.fixture
@@ -63,7 +63,7 @@ class TestQdrantRest(StoreContract):
         return wire.url(f"notes-{uuid.uuid4()}")
 
 
-class TestQdrantGrpc(StoreContract):
+class TestQdrantGrpc(QdrantContract):
     gaps = GAPS
 
     @pytest.fixture
@@ -73,7 +73,7 @@ class TestQdrantGrpc(StoreContract):
 
 if "QDRANT_URL" in os.environ:
 
-    class TestQdrantServer(StoreContract):
+    class TestQdrantServer(QdrantContract):
         """With ``QDRANT_URL=qdrant://host:6333/`` and, where it needs one, ``QDRANT_API_KEY``."""
 
         gaps = GAPS

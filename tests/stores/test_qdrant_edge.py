@@ -17,12 +17,12 @@ from samespace.errors import CollectionBusy, CollectionClosed, CollectionCorrupt
 from samespace.stores import connect
 from samespace.stores.base import EXACT
 from samespace.stores.qdrant_core.points import point_id, survives
-from samespace.testing.store_contract import Gap, StoreContract, block_of, space_of
+from samespace.testing.store_contract import Gap, block_of, space_of
 from samespace.where import parse
-from stores.qdrant_places import quick_folder
+from stores.qdrant_places import QdrantContract, quick_folder
 
 
-class TestQdrantEdge(StoreContract):
+class TestQdrantEdge(QdrantContract):
     gaps = {
         "test_filter[range of texts]": Gap(Unsupported, "Qdrant does not order texts"),
         "test_finds_words": Gap(Unsupported, "Qdrant ranks by words over sparse vectors only"),

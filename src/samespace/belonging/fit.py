@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 # better.
 _TAIL, _ENOUGH_TAIL, _LEAST_TAIL = 0.05, 100, 0.02
 _STRANGE = 0.01  # quantile of the strangers' distances, from which on a row may be one of them
+_NEAREST = 0.001  # quantile of the strangers' distances that counts as the nearest
 _UNEXPLAINED = 10.0  # times as many rows as the tail of the others explains
 _MOST = 0.05  # of the rows; more cannot be told from rows that are rare
 _NEARLY = 0.995  # of the best power; the least shrinkage that has it finds most of what is less strange
@@ -88,7 +89,16 @@ class Fit:
     @property
     def power(self) -> float:
         """The share of strangers beyond the threshold."""
-        return float((self.strange > self.threshold).mean())
+        return self.beyond(self.threshold)
+
+    def beyond(self, threshold: float) -> float:
+        """The share of strangers beyond a threshold."""
+        return float((self.strange > threshold).mean())
+
+    def between(self) -> float:
+        """The middle between the threshold and the nearest strangers, if they leave room; else the threshold."""
+        nearest = float(np.quantile(self.strange, _NEAREST))
+        return max(self.threshold, (self.threshold + nearest) / 2)
 
     def whitening(self) -> Matrix:
         """The lower triangular matrix that makes features uncorrelated and of unit variance, float32 (f, f)."""

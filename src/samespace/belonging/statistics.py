@@ -41,14 +41,14 @@ class Statistics:
     are shrunk towards their mean (Ledoit and Wolf, Journal of Multivariate Analysis 88, 2004), as much as best parts
     the rows from vectors of random directions. The threshold comes from the rows' own distances, each measured by
     what the others are like, and from the tail that :class:`~samespace.belonging.tail.Tail` continues beyond the
-    greatest.
+    greatest. Where random directions lie farther off still, it stands half way to them.
 
     Attributes:
         space_id: of the space.
         dimension: of its vectors.
         rows: learned from, those left out that did not belong among them.
-        false_alarms: the share of the space's own vectors that lie beyond the threshold, for texts such as were
-            learned from, on the average over samples.
+        false_alarms: the share of the space's own vectors that lie beyond the threshold at most, for texts such as
+            were learned from, on the average over samples.
         power: the share of vectors in random directions that lie beyond it, as it was when learned.
         threshold: the greatest distance of a vector that belongs.
         lengths: whether a vector's length counts, as its direction does. It does unless the metric is cosine.
@@ -107,13 +107,15 @@ class Statistics:
                 if fit.own.all() or fit.own.sum() < FEWEST:
                     break
                 rows = rows[fit.own]
+        # Texts of kinds that were not learned from lie a little farther out. What room there is goes half to them.
+        threshold = fit.between()
         return cls(
             space_id=space.id,
             dimension=space.dimension,
             rows=len(fit.own),
             false_alarms=_FALSE_ALARMS,
-            power=fit.power,
-            threshold=fit.threshold,
+            power=fit.beyond(threshold),
+            threshold=threshold,
             lengths=lengths,
             centre=fit.centre,
             whitening=fit.whitening(),

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @click.option("--leave-foreign", is_flag=True, help="Leave out rows that another program wrote or changed.")
-@click.option("--timeout", type=float, default=30.0, show_default=True, help="Seconds to wait for a server's answer.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Seconds to wait for a server's answer.",
+)
 @options.as_json
 def copy_command(source: str, target: str, leave_foreign: bool, timeout: float, as_json: bool) -> None:
     """Copy the collection FROM a folder or URL TO another, where nothing is yet.
@@ -35,6 +41,7 @@ def copy_command(source: str, target: str, leave_foreign: bool, timeout: float, 
     """
     from samespace.keeping.copy import copy_collection
     from samespace.opening import stand
+    from samespace.stores import shown
 
     from_store = stand(source, timeout=timeout)
     try:
@@ -69,9 +76,8 @@ def copy_command(source: str, target: str, leave_foreign: bool, timeout: float, 
     if report.left:
         output.note(f"{output.plural(report.left, 'row')} of another program left out")
     searches = output.plural(report.searches, "search", "searches")
-    click.echo(
-        f"{target} has all {report.rows:,}. Checksums agree, and {report.agreement:.0%} of the hits of {searches}."
-    )
+    agreement = f"{report.agreement:.0%} of the hits of {searches}"
+    click.echo(f"{shown(target)} has all {report.rows:,}. Checksums agree, and {agreement}.")
 
 
 @click.command(
@@ -117,6 +123,8 @@ def _as_json(report: VerifyReport) -> dict[str, Any]:
 
 
 def _show(collection: str, report: VerifyReport, limit: int) -> None:
+    from samespace.stores import shown
+
     for problem in report.problems:
         click.echo(problem)
     if report.suspects:
@@ -128,7 +136,7 @@ def _show(collection: str, report: VerifyReport, limit: int) -> None:
             click.echo(f"… and {len(report.suspects) - limit:,} more (--limit, or --json for all).")
     found = output.plural(len(report.suspects), "row does", "rows do") if report.suspects else "all rows"
     belong = "not belong" if report.suspects else "belong"
-    click.echo(f"{collection}: {report.rows:,} rows read; {found} {belong}.")
+    click.echo(f"{shown(collection)}: {report.rows:,} rows read; {found} {belong}.")
     if report.statistics is None:
         output.note("there are too few rows to know what vectors of this space are like")
     else:

@@ -69,9 +69,12 @@ def demo_command(
     or so; later runs start at once. Without a QUERY it asks a few of its own.
     """
     from samespace.encoders import encoder as encoder_by_name
+    from samespace.stores import is_url, shown
 
     if query is not None and not query.strip():
         raise InvalidInput(f"The query must be a text that is not blank, got {query!r}.")
+    if into and is_url(into):
+        raise InvalidInput(f"The demo's collection is in a folder, got {shown(into)}.")
     chosen = encoder_by_name(encoder, threads=threads)
     path = Path(into) if into else cache_folder(f"demo-{encoder}.ss")
     with output.notes(as_json=as_json), _ready(path, chosen, quiet=as_json) as rows:

@@ -68,6 +68,7 @@ def embed_command(
     with the collection, so after Ctrl-C, or the loss of a machine, the same command goes on from where it was.
     """
     from samespace.scale import embed
+    from samespace.stores import shown
 
     if on == "local":
         for option, value in (("--workers", workers), ("--cpus", cpus), ("--address", address)):
@@ -105,7 +106,7 @@ def embed_command(
     if as_json:
         output.document({**asdict(report), "seconds": round(report.seconds, 3)})
     else:
-        _show(into, report)
+        _show(shown(into), report)
     return INCOMPLETE if report.bad.count else 0
 
 

@@ -48,6 +48,7 @@ def export_command(collection: str, target: str, where: Mapping[str, Any] | None
     from samespace.interchange import export_collection
     from samespace.opening import open as open_collection
 
+    _refuse_url(target)
     with open_collection(collection, create=False) as rows:
         if target == "-":
             export_collection(rows, sys.stdout, where)
@@ -105,7 +106,9 @@ def import_command(
     """
     from samespace.interchange import Columns, import_collection, read_source
     from samespace.interchange.transfer import survey_source
+    from samespace.stores import shown
 
+    _refuse_url(source)
     if space is not None and encoder is not None:
         raise click.UsageError("--encoder proves the vectors, --space declares them: give one of the two.")
     declared = None if space is None else _space(Path(space))
@@ -124,13 +127,24 @@ def import_command(
             try:
                 report = import_collection(rows, found, space=declared, progress=meter.advance, tell=notes.append)
             except KeyboardInterrupt:
-                raise Interrupted(f"Interrupted. The first {meter.done:,} rows are in {into}.") from None
+                raise Interrupted(f"Interrupted. The first {meter.done:,} rows are in {shown(into)}.") from None
     if as_json:
         output.document(report._asdict() | {"notes": notes})
         return
     for note in notes:
         click.echo(note, err=True)
-    click.echo(f"{into}: {report.added:,} added, {report.replaced:,} replaced.")
+    click.echo(f"{shown(into)}: {report.added:,} added, {report.replaced:,} replaced.")
+
+
+def _refuse_url(place: str) -> None:
+    """Raise if a collection is named where a file or a database shall be."""
+    from samespace.interchange.formats import FORMATS
+    from samespace.stores import is_url, shown
+
+    if not place.startswith(tuple(row.mark for row in FORMATS)) and is_url(place):
+        raise InvalidInput(
+            f"{shown(place)} is a collection, and this command reads and writes files. Use: samespace copy FROM TO."
+        )
 
 
 @contextmanager

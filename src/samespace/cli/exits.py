@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ __all__ = [
     "Interrupted",
     "report",
 ]
+
+# What a message of click's, or a trace, may repeat of the command line.
+_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]+:/{1,2}[^\s:/@]*):\S*@", re.IGNORECASE)
 
 INCOMPLETE = 1
 INTERRUPTED = 130
@@ -86,8 +90,8 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code
     if os.environ.get("SAMESPACE_DEBUG") == "1":
-        traceback.print_exception(error)
-    name, message = type(error).__name__, _message(error)
+        click.echo(_without_passwords("".join(traceback.format_exception(error))), err=True, nl=False)
+    name, message = type(error).__name__, _without_passwords(_message(error))
     if "--json" in arguments:
         click.echo(json.dumps({"error": name, "message": message, "exit_code": code}), err=True)
     elif code == INTERRUPTED:
@@ -96,6 +100,10 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     else:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True, color=_colour())
     return code
+
+
+def _without_passwords(text: str) -> str:
+    return _PASSWORD.sub(r"\1@", text)
 
 
 def _message(error: BaseException) -> str:

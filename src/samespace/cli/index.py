@@ -64,6 +64,7 @@ def index_command(
     from samespace.cli.inputs import Inputs
     from samespace.cli.intake import take_in
     from samespace.opening import open as open_collection
+    from samespace.stores import shown
 
     inputs = Inputs.of(paths, _columns(text, id_, metadata))
     begun = time.perf_counter()
@@ -83,7 +84,7 @@ def index_command(
     if as_json:
         output.document(_as_json(inputs, tally, removed, seconds) | ({"spent": asdict(spent)} if spent else {}))
     else:
-        _show(into, inputs, tally, removed, left, seconds)
+        _show(shown(into), inputs, tally, removed, left, seconds)
     return INCOMPLETE if inputs.named_but_skipped or not inputs.files else 0
 
 

@@ -35,13 +35,14 @@ def info_command(collection: str, as_json: bool) -> None:
 def compact_command(collection: str, memory: str | None, as_json: bool) -> None:
     """Give back the space that deleted and replaced rows of COLLECTION take."""
     from samespace.opening import open as open_collection
+    from samespace.stores import shown
 
     with open_collection(collection, create=False) as rows:
         report = rows.compact(memory=memory)
     if as_json:
         output.document(report._asdict())
     else:
-        click.echo(f"{collection}: {output.size(report.before)} before, {output.size(report.after)} now.")
+        click.echo(f"{shown(collection)}: {output.size(report.before)} before, {output.size(report.after)} now.")
 
 
 def _as_json(info: Info) -> dict[str, Any]:

@@ -57,13 +57,14 @@ def delete_command(
 ) -> int:
     """Delete rows of COLLECTION: those with these IDs, or those that --where fits."""
     from samespace.opening import open as open_collection
+    from samespace.stores import shown
 
     if bool(ids) == (where is not None):
         raise click.UsageError("Say which rows: either IDs or --where.")
     with open_collection(collection, create=False) as rows:
         if where is not None:
             count = rows.count(where)
-            if count and not yes and not _agreed(f"Delete {output.plural(count, 'row')} of {collection}?"):
+            if count and not yes and not _agreed(f"Delete {output.plural(count, 'row')} of {shown(collection)}?"):
                 output.note("nothing was deleted", as_json=as_json)
                 return INCOMPLETE
             deleted, absent = rows.delete(where=where), []

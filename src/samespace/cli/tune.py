@@ -48,17 +48,18 @@ def tune_command(collection: str, recall: float | None, engines: str | None, plo
     and its latest queries. Building an engine can take minutes; Ctrl-C leaves everything as it was.
     """
     from samespace.opening import open as open_collection
+    from samespace.stores import shown
 
     names = None if engines is None else _names(engines)
     with open_collection(collection, create=False) as rows, stages("tuning", quiet=as_json) as show:
         try:
             tuning = rows.tune(recall, names, show)
         except KeyboardInterrupt:
-            raise Interrupted(f"Interrupted. {collection} is searched as before.") from None
+            raise Interrupted(f"Interrupted. {shown(collection)} is searched as before.") from None
     if as_json:
         output.document(tuning.to_dict())
     else:
-        _show(collection, tuning)
+        _show(shown(collection), tuning)
     if plot is not None:
         from samespace.cli.curves import draw
 

@@ -132,7 +132,8 @@ def run(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[Outcome]:
         while (outcome := ray.get(driver.next.remote())) is not None:
             yield Outcome.from_json(outcome)
     except ray.exceptions.RayError as error:
-        raise EncoderError(f"Ray cannot go on: {error}. What was committed is kept.") from error
+        last = str(error).strip().splitlines()[-1]  # what comes before it is the traceback
+        raise EncoderError(f"Ray cannot go on: {last.removesuffix('.')}. What was committed is kept.") from error
 
 
 def _outcomes(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[str]:
@@ -258,7 +259,7 @@ def _quietly() -> Iterator[None]:
     on_term = signal.getsignal(signal.SIGTERM)
     try:
         os.environ.update(_QUIET)
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)  # what goes wrong is raised too
         worker._worker_logs_enabled = False  # as Ray's debugger does; it would tell of dead workers on stdout
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"ray\.")

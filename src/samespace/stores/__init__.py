@@ -77,7 +77,7 @@ def is_url(place: str | Path) -> bool:
 def shown(place: str | Path) -> str:
     """A collection's path or URL as it can be shown: without password and keys."""
     try:
-        return str(_address(place)[0]) if isinstance(place, str) and is_url(place) else str(place)
+        return str(_address(str(place))[0]) if is_url(place) else str(place)
     except InvalidInput:
         return f"{str(place).partition(':')[0]}:…"
 

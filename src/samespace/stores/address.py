@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -52,34 +53,27 @@ class Address:
                 it a password is.
         """
         url = url.strip()
-        reason = "it has a line break or another control character"
-        try:
-            if _CONTROL.search(url):  # urlsplit would drop some of them
-                raise ValueError
-            reason = f"it has a #, which begins nothing in the URL of a store. {_ENCODE}"
-            if "#" in url:
-                raise ValueError
-            reason = f"its host cannot be made out. {_ENCODE}"
+        if _CONTROL.search(url):  # urlsplit would drop some of them
+            raise _unreadable(url, "it has a line break or another control character.")
+        if "#" in url:
+            raise _unreadable(url, f"it has a #, which begins nothing in the URL of a store. {_ENCODE}")
+        with _reading(url, f"its host cannot be made out. {_ENCODE}"):
             parts = urlsplit(url)
-            has_host = url[len(parts.scheme) :].startswith("://")
-            reason = f"it has an @ behind its host. {_ENCODE}"
-            if has_host and "@" in parts.path + parts.query:
-                raise ValueError
-            reason = f"its port is no number from 0 to 65535. {_ENCODE}"
+        has_host = url[len(parts.scheme) :].startswith("://")
+        if has_host and "@" in parts.path + parts.query:
+            raise _unreadable(url, f"it has an @ behind its host. {_ENCODE}")
+        with _reading(url, f"its port is no number from 0 to 65535. {_ENCODE}"):
             port = parts.port
-            reason = f"its options are not written as ?one=1&two=2, or their % codes are not UTF-8. {_ENCODE}"
+        with _reading(url, f"its options are not written as ?one=1&two=2, or their % codes are not UTF-8. {_ENCODE}"):
             strict = bool(parts.query)
             pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=strict, errors="strict")
-            reason = "it says an option twice."
-            options = dict(pairs)
-            if len(options) < len(pairs):
-                raise ValueError
-            reason = "its % codes are not UTF-8."
+        options = dict(pairs)
+        if len(options) < len(pairs):
+            raise _unreadable(url, "it says an option twice.")
+        with _reading(url, "its % codes are not UTF-8."):
             path = unquote(parts.path, errors="strict")
             user = unquote(parts.username or "", errors="strict")
             password = None if parts.password is None else unquote(parts.password, errors="strict")
-        except ValueError:  # its own text may have the password
-            raise InvalidInput(f"The URL {url.partition(':')[0]}:… cannot be read: {reason}") from None
         path = path.removeprefix("/") if has_host else path
         return cls(parts.scheme, parts.hostname or "", port, user or None, password, path, options, has_host)
 
@@ -108,7 +102,7 @@ class Address:
 
     def __str__(self) -> str:
         options = "&".join(
-            f"{_quoted(name)}={_quoted(value)}" for name, value in self.options.items() if not _is_secret(name)
+            f"{_quoted(name)}={_quoted(value, '/:')}" for name, value in self.options.items() if not _is_secret(name)
         )
         query = f"?{options}" if options else ""
         path = _quoted(self.path, "/")
@@ -122,6 +116,18 @@ class Address:
 
 def _is_secret(option: str) -> bool:
     return option not in _NO_SECRETS and _SECRET.search(option) is not None
+
+
+@contextmanager
+def _reading(url: str, reason: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError:  # its own text may have the password
+        raise _unreadable(url, reason) from None
+
+
+def _unreadable(url: str, reason: str) -> InvalidInput:
+    return InvalidInput(f"The URL {url.partition(':')[0]}:… cannot be read: {reason}")
 
 
 def _quoted(text: str, safe: str = "") -> str:

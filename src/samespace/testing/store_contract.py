@@ -14,6 +14,7 @@ import concurrent.futures
 import contextlib
 import itertools
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -101,6 +102,11 @@ _HELD: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "any float": ("1", "text", {"a": 1e300, "b": 5e-324, "c": 0.1, "d": 1.0, "e": -0.0, "f": 1e22}),
     "many keys": ("1", "text", {f"key {n}": n for n in range(300)}),
 }
+# What is a cursor to no engine.
+_NO_CURSORS = (
+    *("", "nonsense", "\0", "-", "1.5", "\u00b2", "12:34", "seq:", "seq:x", "seq:\u00b2", "row:-1", "id:x", "uuid:x"),
+    *("9" * 30, f"seq:{'9' * 30}", f"row:{'9' * 5_000}"),
+)
 
 
 class Gap(NamedTuple):
@@ -183,6 +189,9 @@ class StoreContract:
     def connect(self, place: str, space: Space | None = None, encoder: str | None = None) -> Store:
         """Open a store, or make it."""
         return connect(place, space, encoder=encoder)
+
+    def small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let stores that are opened from now on scan in blocks of some hundreds of rows, where they would take more."""
 
     @pytest.fixture(autouse=True)
     def _gap(self, request: pytest.FixtureRequest) -> None:
@@ -357,6 +366,47 @@ class StoreContract:
         names = [str(n) for n in range(1, 500) if n not in (2, 7)] + ["7", "2"]
         assert [name for block, _ in store.scan() for name in block.ids] == names
 
+    def test_scan_while_it_is_rewritten(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Iterating while rows are rewritten ends, and gives none twice; the rest comes after its last cursor."""
+        self.small_blocks(monkeypatch)
+        store, rows = make(), block_of(2_500)
+        for start in range(0, 2_500, 500):
+            store.write(rows[start : start + 500])
+        seen: list[str] = []
+        rewritten: set[str] = set()
+        cursor = None
+        for block, cursor in store.scan():  # noqa: B007 - the last one is used
+            seen += block.ids
+            assert len(seen) <= 2_500
+            unread = sorted(set(rows.ids) - set(seen), key=int)
+            picked = [*seen[-20:], *unread[-20:], *unread[:1]]
+            store.write(_picked(rows, [int(name) for name in picked]))
+            rewritten.update(picked)
+        assert len(set(seen)) == len(seen)
+        assert set(seen) >= set(rows.ids) - rewritten
+        rest = [name for block, _ in store.scan(after=cursor) for name in block.ids]
+        assert len(set(rest)) == len(rest)
+        assert set(rest) == rewritten
+        assert store.count() == 2_500
+
+    def test_bad_cursor(self, store: Store) -> None:
+        """A cursor that no scan gave is refused."""
+        store.write(block_of(3))
+        for cursor in _NO_CURSORS:
+            with pytest.raises(InvalidInput, match="cursor"):
+                list(store.scan(after=cursor))
+
+    def test_writers_whose_clocks_differ(self, place: str, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two have it open, one an hour ahead of the other: rows stand in the order of their writing."""
+        now, behind = time.time_ns, make()
+        with contextlib.closing(self.connect(place)) as ahead:
+            for row in range(0, 8, 2):
+                behind.write(block_of(1, first=row))
+                monkeypatch.setattr(time, "time_ns", lambda: now() + 3_600 * 10**9)
+                ahead.write(block_of(1, first=row + 1))
+                monkeypatch.setattr(time, "time_ns", now)
+        assert [name for block, _ in behind.scan() for name in block.ids] == [str(row) for row in range(8)]
+
     # Searching
 
     @_metrics
@@ -378,6 +428,19 @@ class StoreContract:
         store.write(block_of(30))
         query = block_of(1, seed=5).vectors
         assert [len(store.nearest(query, k)[0]) for k in (1, 7, 30, 31, 1_000)] == [1, 7, 30, 30, 30]
+
+    def test_enormous_k(self, store: Store) -> None:
+        """More hits than an engine can count: all rows, or a refusal."""
+        store.write(block_of(30, metadata=[{"n": n} for n in range(30)]))
+        query, some = block_of(1, seed=5).vectors, parse({"n": {"$lt": 20}})
+        for k in (2**31 - 1, 2**31, 2**32, 10**12, 2**63 - 1, 2**63, 2**64, 10**30):
+            for effort in (None, EXACT):
+                with contextlib.suppress(Unsupported, InvalidInput):
+                    assert len(store.nearest(query, k, effort=effort)[0]) == 30
+                    assert len(store.nearest(query, k, some, effort=effort)[0]) == 20
+            if "text" not in store.lacks:
+                with contextlib.suppress(Unsupported, InvalidInput):
+                    assert len(store.match_text("text", k)) == 30
 
     def test_many_hits(self, store: Store) -> None:
         """Thousands of hits in a search."""

@@ -286,7 +286,10 @@ def _page(names: list[str], asked: dict[str, Any], most: int) -> tuple[list[str]
     limit = int(asked.get("limit", 100))
     if not 1 <= limit <= most:
         raise Refused(f"Invalid request: limit must be between 1 and {most}, got {limit}")
-    start = int(base64.b64decode(asked["paginationToken"])) if "paginationToken" in asked else 0
+    try:
+        start = int(base64.b64decode(asked["paginationToken"])) if "paginationToken" in asked else 0
+    except ValueError:
+        raise Refused("Invalid pagination token") from None
     if start + limit >= len(names):
         return names[start:], {}
     return names[start : start + limit], {"pagination": {"next": base64.b64encode(b"%d" % (start + limit)).decode()}}

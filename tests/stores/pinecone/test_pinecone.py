@@ -25,6 +25,9 @@ class TestPinecone(StoreContract):
         "test_builds": Gap(Unsupported, "Pinecone makes its index by itself"),
     }
 
+    def small_blocks(self, monkeypatch):
+        monkeypatch.setattr("samespace.stores.pinecone.namespace._PAGE_BYTES", 600_000)
+
     @pytest.fixture
     def place(self, place):
         return place

@@ -305,6 +305,28 @@ def test_collections_share_an_index(server, place, name):
     assert set(server.indexes[name].namespaces) == {"notes", "notes.samespace"}
 
 
+def test_a_cursor_of_something_else(store, index):
+    store.write(block_of(2))
+    foreign(index)
+    with pytest.raises(InvalidInput, match="'foreign:junk' is not a cursor"):
+        list(store.scan(after="foreign:junk"))
+
+
+# A key that may only read
+
+
+def test_counts_without_an_update(store, index, server, monkeypatch):
+    store.write(block_of(30, metadata=[{"n": n} for n in range(30)]))
+    foreign(index)
+    server.faults.append(Fault(".*/update", status=403, times=99))
+    assert store.unsealed() == 1
+    assert store.count(parse({"n": {"$lt": 7}})) == 7
+    assert store.figures().truncated == sum(n % 7 + 1 < 5 for n in range(30))
+    monkeypatch.setattr("samespace.stores.pinecone.namespace.MOST_HITS", 7)
+    with pytest.raises(AccessDenied, match="At least 7 rows"):
+        store.count(parse({"n": {"$lt": 7}}))
+
+
 # Making
 
 

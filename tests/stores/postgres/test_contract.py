@@ -15,6 +15,9 @@ class TestPostgres(StoreContract):
         "test_holds[NUL in a value]": Gap(InvalidInput, "PostgreSQL's jsonb has no NUL"),
     }
 
+    def small_blocks(self, monkeypatch):
+        monkeypatch.setattr("samespace.stores.postgres.store._SCANNED", 300)
+
     @pytest.fixture
     def place(self, anywhere):
         return fresh(anywhere)

@@ -16,6 +16,9 @@ _URL = os.environ.get("WEAVIATE_URL", "")  # such as weaviate://localhost:8080?g
 class TestWeaviate(StoreContract):
     gaps = {"test_builds": Gap(Unsupported, "looks after its index by itself, with one effort for all searches")}
 
+    def small_blocks(self, monkeypatch):
+        monkeypatch.setattr("samespace.stores.weaviate.reading.AT_ONCE", 300)
+
     @pytest.fixture
     def place(self, fresh):
         return fresh

@@ -151,7 +151,7 @@ class PineconeStore(Store):
         self._check_open()
         kind, _, at = ("row:0" if after is None else after).partition(":")
         if kind not in ("row", "foreign") or (kind == "row" and not re.fullmatch(r"[0-9]{1,16}", at)):
-            raise InvalidInput(f"{after!r} is not a cursor of {self.address}. Begin anew, without after=.")
+            raise self._not_a_cursor(after)
         chosen = None if condition is None else translate(condition)
         return self._scan(chosen, int(at) if kind == "row" else None, at if kind == "foreign" else None)
 
@@ -162,8 +162,16 @@ class PineconeStore(Store):
                 yield self._block(found), f"row:{number(found[-1])}"
         # What something else wrote comes at the end. It has no tokens, so no filter selects it.
         if chosen is None and token != "":
-            for found, following in foreign(self._records, token):
-                yield self._block(found), f"foreign:{following}"
+            try:
+                for found, following in foreign(self._records, token):
+                    yield self._block(found), f"foreign:{following}"
+            except StorageError as error:
+                if token is None or not is_refusal(error):
+                    raise
+                raise self._not_a_cursor(f"foreign:{token}") from error
+
+    def _not_a_cursor(self, after: str | None) -> InvalidInput:
+        return InvalidInput(f"{after!r} is not a cursor of {self.address}. Begin anew, without after=.")
 
     def count(self, condition: Condition | None = None) -> int:
         self._check_open()
