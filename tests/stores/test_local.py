@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import samespace as ss
 from samespace.stores.local import LocalStore
 from samespace.stores.vectorfile import vector_files
+from samespace.where import parse
 
 SPACE = ss.Space("declared", 8, "dot")
 PRECISIONS = ["float32", "float16"]
@@ -142,6 +143,32 @@ def test_a_precision_that_is_none_is_refused(path):
         LocalStore(path, SPACE, precision="bfloat16")
     with closing(LocalStore(path, SPACE)) as store, pytest.raises(ss.InvalidInput, match="got 'half'"):
         store.compact("half")
+
+
+def test_a_deletion_by_a_condition_is_one_commit(path, monkeypatch):
+    """What meets it is found while nobody else can write: no row that was rewritten meanwhile is deleted."""
+    condition = parse({"old": True})
+    with closing(LocalStore(path, SPACE)) as store, closing(LocalStore(path, timeout=0.05)) as other:
+        for start in range(0, 6, 2):
+            store.write(
+                [str(start), str(start + 1)], [None] * 2, ['{"old": true}', "{}"], numbers(2), [(None, None)] * 2
+            )
+        find, before = store.matching, store.view().sequence
+
+        def slow(condition, view):
+            found = find(condition, view)
+            with pytest.raises(ss.CollectionBusy):
+                write(other, ["0"], numbers(1))
+            return found
+
+        monkeypatch.setattr(store, "matching", slow)
+        assert store.delete_where(condition) == 3
+        assert store.view().sequence == before + 1
+        assert list(stored(store)) == list(stored(other)) == ["1", "3", "5"]
+        assert write(other, ["0"], numbers(1)) == (1, 0)
+        monkeypatch.undo()
+        assert store.delete_where(condition) == 0
+        assert store.verify() == []
 
 
 @pytest.mark.parametrize("number", [65_520, -70_000, 3e38])

@@ -12,7 +12,7 @@ from samespace.stores.base import Store, sealed
 __all__ = ["NOTE", "learned", "statistics_of"]
 
 NOTE = "statistics"
-_SAMPLE = 20_000
+_SAMPLE = 50_000
 
 
 def statistics_of(store: Store) -> Statistics | None:

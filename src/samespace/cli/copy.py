@@ -13,6 +13,8 @@ from samespace.cli.progress import progress
 if TYPE_CHECKING:
     from samespace.keeping.verify import VerifyReport
 
+_POWER = 0.99
+
 
 @click.command(
     "copy",
@@ -119,6 +121,7 @@ def _as_json(report: VerifyReport) -> dict[str, Any]:
         "suspects": [suspect._asdict() for suspect in report.suspects],
         "learned_from": None if report.statistics is None else report.statistics.rows,
         "false_alarms": None if report.statistics is None else report.statistics.false_alarms,
+        "power": None if report.statistics is None else report.statistics.power,
     }
 
 
@@ -145,3 +148,8 @@ def _show(collection: str, report: VerifyReport, limit: int) -> None:
             f"of rows like the {report.statistics.rows:,} that it learned from, 1 in {1 / chance:,.0f} would be told "
             "without being foreign"
         )
+        if report.statistics.power < _POWER:
+            output.note(
+                f"and {report.statistics.power:.0%} of vectors in random directions: the distribution proves little here",
+                kind="warning",
+            )

@@ -191,7 +191,7 @@ class StoreContract:
         return connect(place, space, encoder=encoder)
 
     def small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let stores that are opened from now on scan in blocks of some hundreds of rows, where they would take more."""
+        """Let stores that are opened from now on scan in blocks of some hundreds of rows, if they take more."""
 
     @pytest.fixture(autouse=True)
     def _gap(self, request: pytest.FixtureRequest) -> None:

@@ -105,6 +105,7 @@ def test_many_dimensions(place, metric, dimension):
                 assert (store.figures().engine, store.problems()) == (engine, [])
                 assert store.nearest(query, 10, effort=200)[0] == exact
                 assert store.nearest(query, 10, parse({"$not": {"a": 1}}), effort=200)[0] == exact
+                assert len(store.nearest(query, 10**30, effort=200)[0]) == 60
         assert store.get(rows.ids).vectors.tobytes() == rows.vectors.tobytes()
         assert store.nearest(query, 10, effort=EXACT)[0] == exact
 
