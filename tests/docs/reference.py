@@ -72,7 +72,8 @@ def signature(name: str, target: Any) -> str:
             shown += f": {text(parameter.annotation)}"
         if parameter.default is not parameter.empty:
             default = parameter.default
-            written = "…" if type(default) is object or "factory" in repr(default) else repr(default)
+            is_unspoken = type(default) is object or callable(default) or "factory" in repr(default)
+            written = "…" if is_unspoken else repr(default)
             shown += f" = {written}" if ": " in shown else f"={written}"
         parts.append(shown)
     line = f"{name}({', '.join(parts)})"

@@ -12,7 +12,7 @@ from samespace.errors import InvalidInput
 from samespace.scale.files import Shard, opened
 from samespace.scale.parquet import Parquet
 from samespace.sources import Columns, Record
-from samespace.sources.tables import _record
+from samespace.sources.tables import record as record_of
 
 __all__ = ["Extent", "Fields", "Part", "cut", "measure", "read", "rows_of"]
 
@@ -142,7 +142,7 @@ def _checked(row: Any, fields: Fields, place: str) -> Record:
         for name in (fields.text, fields.id):
             if name is not None and name not in row:
                 raise InvalidInput(f"{place} has no key {name!r}. It has {', '.join(map(repr, row)) or 'none'}.")
-    record = _record(row, fields.of(row), place)
+    record = record_of(row, fields.of(row), place)
     check_unicode(record.content, f"{place}: the text")
     try:
         metadata_json(record.metadata, 0)

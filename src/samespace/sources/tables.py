@@ -18,7 +18,7 @@ from samespace.errors import InvalidInput, MissingExtra, NotFound
 from samespace.sources.base import Record
 from samespace.sources.decoding import encoding_of
 
-__all__ = ["TABLES", "Columns", "read_jsonl", "read_table"]
+__all__ = ["TABLES", "Columns", "read_jsonl", "read_table", "record"]
 
 _BATCH = 1_024
 _SNIFFED_BYTES = 2**20
@@ -107,7 +107,7 @@ def read_jsonl(lines: Iterable[str], columns: Columns, *, name: str = "<stdin>")
         if missing := [key for key in columns.names if key not in wanted and key not in row]:
             raise InvalidInput(f"{place} has no key {missing[0]!r}. It has {_listed(row)}.")
         found.update(wanted & row.keys())
-        yield _record(row, columns, place)
+        yield record(row, columns, place)
     # A key that is optional may be missing in any object, but not in all of them.
     if number and (missing := [key for key in columns.metadata if key not in found]):
         raise InvalidInput(f"{name}: no line has a key {missing[0]!r}.")
@@ -147,7 +147,7 @@ def _read_csv(path: Path, columns: Columns) -> Iterator[Record]:
                 raise InvalidInput(f"{place}: expected {len(header)} fields, as the header has, got {len(values)}.")
             row: dict[str, Any] = dict(zip(header, values, strict=True))
             row.update((key, _number(row[key])) for key in columns.metadata)
-            yield _record(row, columns, place)
+            yield record(row, columns, place)
 
 
 def _read_parquet(path: Path, columns: Columns) -> Iterator[Record]:
@@ -165,7 +165,7 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[Record]:
             for batch in file.iter_batches(batch_size=_BATCH, columns=columns.names):
                 for row in batch.to_pylist():
                     number += 1
-                    yield _record(row, columns, f"{path}, row {number}")
+                    yield record(row, columns, f"{path}, row {number}")
     except (pa.ArrowException, OSError) as error:
         raise InvalidInput(f"{path} is not Parquet that can be read: {error}.") from error
 
@@ -212,7 +212,7 @@ def _delimiter(first: str, columns: Columns) -> str:
     return max(_DELIMITERS, key=lambda delimiter: fits[delimiter])
 
 
-def _record(row: Mapping[str, Any], columns: Columns, place: str) -> Record:
+def record(row: Mapping[str, Any], columns: Columns, place: str) -> Record:
     text = row[columns.text]
     if not isinstance(text, str) or not text.strip():
         raise InvalidInput(f"{place}: expected a text in {columns.text!r}, got {_described(text)}. Leave the row out.")
