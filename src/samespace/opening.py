@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import threading
@@ -15,7 +16,7 @@ from samespace.collection import Collection, canaries_of, share
 from samespace.encoders import check_familiar, check_limits
 from samespace.encoders import encoder as encoder_by_name
 from samespace.encoders.base import Encoder
-from samespace.errors import ForeignVectorsWarning, InvalidInput, NotFound, SamespaceError
+from samespace.errors import AccessDenied, ForeignVectorsWarning, InvalidInput, NotFound, SamespaceError
 from samespace.indexed import IndexedStore
 from samespace.memory import TIERS, Tier, tier_by_name
 from samespace.served import Served
@@ -228,8 +229,9 @@ def _indexed(
 def _tell_foreign(store: Store) -> None:
     """Warn of what another program did to the collection, as far as a look at it shows."""
     found = store.problems()
-    if strangers := store.unsealed():
-        found.append(f"{strangers:,} rows were not written by samespace.")
+    with contextlib.suppress(AccessDenied):  # some engines count for those only who may write
+        if strangers := store.unsealed():
+            found.append(f"{strangers:,} rows were not written by samespace.")
     if found:
         warnings.warn(
             f"{store.address}: {' '.join(found)} Run: samespace verify {shlex.quote(store.address)}",

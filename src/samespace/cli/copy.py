@@ -150,6 +150,6 @@ def _show(collection: str, report: VerifyReport, limit: int) -> None:
         )
         if report.statistics.power < _POWER:
             output.note(
-                f"and of vectors in random directions {report.statistics.power:.0%}: the distribution proves little here",
+                f"and of vectors in random directions {report.statistics.power:.0%}, so the distribution proves little",
                 kind="warning",
             )

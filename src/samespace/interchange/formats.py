@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from samespace.errors import InvalidInput, MissingExtra
+from samespace.stores import is_url, shown
 from samespace.stores.address import Address
 
 __all__ = ["FORMATS", "Format", "Place", "place_of"]
@@ -116,4 +117,6 @@ def place_of(target: str | Path) -> Place:
     for row in _FILES:
         if path.suffix == row.mark:
             return Place(row, path, None, str(target))
+    if isinstance(target, str) and is_url(target):
+        raise InvalidInput(f"{shown(target)} is a store, not a file. To move a collection there: samespace copy.")
     raise InvalidInput(f"The file's ending chooses the format: {_ENDINGS}, got {path.name!r}. Databases are {_URLS}.")

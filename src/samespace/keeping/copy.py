@@ -177,7 +177,8 @@ class _Own:
 
     def blocks(self, after: str | None = None) -> Iterator[tuple[Block, str]]:
         """The rows in order, from a cursor on."""
-        self.left = 0
+        if after is None:
+            self.left = 0
         for block, cursor in self.store.scan(after=after):
             own = sealed(self.store.space, block)
             if not own.all():
@@ -276,14 +277,17 @@ def _name(source: Store) -> str:
 def _copy(origin: _Own, target: Store, state: _State, tell: Progress) -> _State:
     kept = -math.inf
     try:
-        for block, cursor, digest in _ahead(_gathered(origin.blocks(state.cursor))):
-            target.write(block)
-            total = (state.digest + digest) % _MODULUS
-            state = replace(state, cursor=cursor, rows=state.rows + len(block), digest=total)
-            tell("copying", len(block))
-            if time.monotonic() - kept > _KEPT_EVERY:
-                _keep(target, state)
-                kept = time.monotonic()
+        reached: str | None = ""
+        while state.cursor != reached:  # what was written meanwhile stands behind
+            reached = state.cursor
+            for block, cursor, digest in _ahead(_gathered(origin.blocks(state.cursor))):
+                target.write(block)
+                total = (state.digest + digest) % _MODULUS
+                state = replace(state, cursor=cursor, rows=state.rows + len(block), digest=total)
+                tell("copying", len(block))
+                if time.monotonic() - kept > _KEPT_EVERY:
+                    _keep(target, state)
+                    kept = time.monotonic()
     except BaseException:
         with contextlib.suppress(SamespaceError):  # what happened first is what is told
             _keep(target, state)

@@ -213,6 +213,7 @@ def _delimiter(first: str, columns: Columns) -> str:
 
 
 def record(row: Mapping[str, Any], columns: Columns, place: str) -> Record:
+    """One row as a record; ``place`` names it in errors."""
     text = row[columns.text]
     if not isinstance(text, str) or not text.strip():
         raise InvalidInput(f"{place}: expected a text in {columns.text!r}, got {_described(text)}. Leave the row out.")

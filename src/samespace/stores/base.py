@@ -167,6 +167,9 @@ class Store(ABC):
     def scan(self, condition: Condition | None = None, *, after: str | None = None) -> Iterator[tuple[Block, str]]:
         """All rows, or those that meet a condition, in order, in blocks of some thousands.
 
+        It ends with the row that was the last when it began. A row that is rewritten before it is reached goes behind
+        that, and is found by going on after the last cursor.
+
         Args:
             condition: a filter.
             after: the cursor of the block after which to go on.
