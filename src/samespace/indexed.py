@@ -18,7 +18,7 @@ from samespace.hits import Hit
 from samespace.memory import Tier
 from samespace.ranking import fuse
 from samespace.reports import Info
-from samespace.stores.base import EXACT, Block, Feature, Figures, Store, Written, check_vectors, parsed
+from samespace.stores.base import EXACT, Block, Feature, Figures, Store, Written, parsed
 from samespace.stores.local import LocalStore, StoredRow, View
 from samespace.vectors import Matrix
 from samespace.where import Condition
@@ -65,8 +65,7 @@ class IndexedStore(Store):
     # Writing
 
     def write(self, block: Block) -> Written:
-        check_vectors(block, self.space)
-        return self._write(block) if len(block) else Written(0, 0)
+        return self.write_sealed(block)  # and keeps no seals
 
     def _write(self, block: Block) -> Written:
         return self.rows.write(block.ids, block.contents, block.metadata, block.vectors, block.tokens)

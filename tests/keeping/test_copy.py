@@ -74,7 +74,7 @@ def test_an_empty_collection(tmp_path):
 def test_goes_on_after_an_error(tmp_path, monkeypatch):
     filled(tmp_path / "a.ss", 9_000)
     source, target = stand(tmp_path / "a.ss"), stand(tmp_path / "b.ss", space_of(16))
-    whole, calls = target.store.write, []
+    whole, calls = target.store.write_sealed, []
 
     def write(block):
         calls.append(len(block))
@@ -82,7 +82,7 @@ def test_goes_on_after_an_error(tmp_path, monkeypatch):
             raise ss.StorageFull("no room")
         return whole(block)
 
-    monkeypatch.setattr(target.store, "write", write)
+    monkeypatch.setattr(target.store, "write_sealed", write)
     with pytest.raises(ss.StorageFull):
         copy_rows(source.store, target.store)
     first = calls[0]

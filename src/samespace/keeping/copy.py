@@ -23,7 +23,8 @@ from samespace.errors import InvalidInput, SamespaceError, StorageError, Unsuppo
 from samespace.hits import Hit
 from samespace.indexed import IndexedStore
 from samespace.opening import stand
-from samespace.stores.base import EXACT, Block, Store, damaged_note, json_note, picked, sealed
+from samespace.space import Space
+from samespace.stores.base import EXACT, Block, Store, damaged_note, json_note, picked, sealed, seals
 from samespace.vectors import Matrix
 
 __all__ = ["CopyReport", "Difference", "Progress", "copy_collection", "copy_rows", "differences"]
@@ -150,11 +151,11 @@ def copy_rows(
     # What was read in one go and has not grown since needs no second look; the target does.
     wanted = _Sum(state.rows, state.digest)
     if before or state.done or source.count() != state.rows + origin.left:
-        wanted = _summed(origin.blocks())
-    found = _summed(target.scan(), tell)
+        wanted = _summed(target.space, origin.blocks())
+    found = _summed(target.space, target.scan(), tell)
     if found != wanted and not state.done:
         copied += _mended(origin, target)
-        found = _summed(target.scan())
+        found = _summed(target.space, target.scan())
     if found != wanted:
         raise _unlike(origin, target)
     searches, agreement = _compare_searches(source, target)
@@ -206,11 +207,12 @@ def differences(source: Store, target: Store) -> Iterator[Difference]:
     for block, _ in source.scan():
         there = target.get(block.ids)
         place = {name: row for row, name in enumerate(there.ids)}
+        ours, theirs = _digests(source.space, block), _digests(source.space, there)
         for row, name in enumerate(block.ids):
             at = place.get(name)
             if at is None:
                 yield Difference(name, "missing")
-            elif _digest(block[row : row + 1]) != _digest(there[at : at + 1]):
+            elif ours[row] != theirs[at]:
                 yield Difference(name, "changed")
     for block, _ in target.scan():
         there_too = set(source.get(block.ids).ids)
@@ -222,8 +224,9 @@ def _mended(origin: _Own, target: Store) -> int:
     mended = 0
     for block, _ in origin.blocks():
         there = target.get(block.ids)
-        kept = {name: _digest(there[row : row + 1]) for row, name in enumerate(there.ids)}
-        stale = [row for row, name in enumerate(block.ids) if kept.get(name) != _digest(block[row : row + 1])]
+        kept = dict(zip(there.ids, _digests(target.space, there), strict=True))
+        now = _digests(target.space, block)
+        stale = [row for row, name in enumerate(block.ids) if kept.get(name) != now[row]]
         if stale:
             target.write(picked(block, np.array(stale)))
             mended += len(stale)
@@ -280,8 +283,8 @@ def _copy(origin: _Own, target: Store, state: _State, tell: Progress) -> _State:
         reached: str | None = ""
         while state.cursor != reached:  # what was written meanwhile stands behind
             reached = state.cursor
-            for block, cursor, digest in _ahead(_gathered(origin.blocks(state.cursor))):
-                target.write(block)
+            for block, cursor, digest in _ahead(target.space, _gathered(origin.blocks(state.cursor))):
+                target.write_sealed(block)
                 total = (state.digest + digest) % _MODULUS
                 state = replace(state, cursor=cursor, rows=state.rows + len(block), digest=total)
                 tell("copying", len(block))
@@ -325,9 +328,10 @@ def _joined(blocks: list[Block]) -> Block:
     )
 
 
-def _ahead(parts: Iterator[tuple[Block, str]]) -> Iterator[tuple[Block, str, int]]:
-    """Read the next part and its digest in another thread, while this one is written."""
-    digested = ((block, cursor, _digest(block)) for block, cursor in parts)
+def _ahead(space: Space, parts: Iterator[tuple[Block, str]]) -> Iterator[tuple[Block, str, int]]:
+    """Read the next part, seal it and sum it up in another thread, while this one is written."""
+    made = ((_resealed(space, block), cursor) for block, cursor in parts)
+    digested = ((block, cursor, _digest(block)) for block, cursor in made)
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(next, digested, None)
         while (part := coming.result()) is not None:
@@ -336,25 +340,28 @@ def _ahead(parts: Iterator[tuple[Block, str]]) -> Iterator[tuple[Block, str, int
 
 
 def _digest(block: Block) -> int:
-    """The sum of the rows' digests, which does not depend on their order."""
+    """The sum of the digests of rows with their seals, which does not depend on their order."""
+    assert block.seals is not None  # noqa: S101  # they were just made
     total = 0
-    vectors = np.ascontiguousarray(block.vectors, "<f4")
-    for name, content, fields, vector, tokens in zip(
-        block.ids, block.contents, block.metadata, vectors, block.tokens, strict=True
-    ):
-        values = b"{}" if fields == "{}" else _canonical(fields)
-        state = hashlib.blake2b(digest_size=16)
-        for part in (name.encode(), b"" if content is None else b"+" + content.encode(), values, b"%a %a" % tokens):
-            state.update(len(part).to_bytes(8, "little"))
-            state.update(part)
-        state.update(vector)
-        total += int.from_bytes(state.digest(), "little")
+    for seal, fields, (seen, in_all) in zip(block.seals, block.metadata, block.tokens, strict=True):
+        whole = b"%b %b %b %b" % (seal or b"", str(seen).encode(), str(in_all).encode(), _canonical(fields))
+        total += int.from_bytes(hashlib.blake2b(whole, digest_size=16).digest(), "little")
     return total % _MODULUS
+
+
+def _digests(space: Space, block: Block) -> list[int]:
+    """The digest of each row, as it is."""
+    made = _resealed(space, block)
+    return [_digest(made[row : row + 1]) for row in range(len(made))]
+
+
+def _resealed(space: Space, block: Block) -> Block:
+    return replace(block, seals=seals(space, block))
 
 
 def _canonical(fields: str) -> bytes:
     """One text for all texts of equal metadata. Engines write 1.0 as 1, and know no minus zero."""
-    return json.dumps(json.loads(fields, parse_float=_number), sort_keys=True).encode()
+    return b"{}" if fields == "{}" else _WRITE(_READ(fields)).encode()
 
 
 def _number(text: str) -> float | int:
@@ -362,10 +369,15 @@ def _number(text: str) -> float | int:
     return int(number) if number.is_integer() else number
 
 
-def _summed(parts: Iterator[tuple[Block, str]], tell: Progress | None = None) -> _Sum:
+# Made once: json.loads and json.dumps make such an object for every call with an option.
+_READ = json.JSONDecoder(parse_float=_number).decode
+_WRITE = json.JSONEncoder(sort_keys=True).encode
+
+
+def _summed(space: Space, parts: Iterator[tuple[Block, str]], tell: Progress | None = None) -> _Sum:
     """Read all of it."""
     rows = digest = 0
-    for block, _, its_digest in _ahead(parts):
+    for block, _, its_digest in _ahead(space, parts):
         rows += len(block)
         digest = (digest + its_digest) % _MODULUS
         if tell is not None:

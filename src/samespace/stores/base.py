@@ -144,8 +144,12 @@ class Store(ABC):
         Raises:
             InvalidInput, InvalidVectors: a row cannot be held here; nothing was written.
         """
+        return self.write_sealed(replace(block, seals=seals(self.space, block)))
+
+    def write_sealed(self, block: Block) -> Written:
+        """Write rows as :meth:`write` does, whose seals the caller has just made."""
         check_vectors(block, self.space)
-        return self._write(replace(block, seals=seals(self.space, block))) if len(block) else Written(0, 0)
+        return self._write(block) if len(block) else Written(0, 0)
 
     @abstractmethod
     def _write(self, block: Block) -> Written:
