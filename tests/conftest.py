@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 import samespace as ss
 from samespace.testing.encoder import CharacterEncoder
+
+
+def pytest_configure():
+    # A shell lets what it runs in the background ignore Ctrl-C, and children inherit that; some tests press it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

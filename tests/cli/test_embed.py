@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,6 +48,45 @@ def test_json(run, shards):
     assert (done.code, done.err) == (0, "")
     assert done.json.items() >= {"shards": 2, "rows": 6, "added": 6, "workers": 1, "repeated": 0}.items()
     assert run("get", "n.ss", "b1", "--json").json[0]["metadata"] == {}
+
+
+@pytest.fixture
+def paid(monkeypatch):
+    """A model of a provider, on a server here, that costs 50 for a million tokens."""
+    from encoders.providers.server import serving
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as server:
+        server.key = "sk-samespace-embed"
+        monkeypatch.setenv(f"SAMESPACE_KEY_127_0_0_1_{server.port}", server.key)
+        yield f"openai:text-embedding-3-small?url={server.url}/v1&dimension=64&price=50"
+
+
+def test_what_it_costs_is_told_capped_and_told_again(run, tmp_path, paid):
+    columns = ("--text", "text", "--id", "id")
+    texts = [f"row {n} has a text of about twenty tokens, as it happens, and none is like it" for n in range(3000)]
+    rows = [{"id": str(n), "text": text} for n, text in enumerate(texts)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run("embed", "rows.jsonl", "--into", "p.ss", "--encoder", paid, *columns, "--max-cost", "1")
+    assert done.code != 0
+    first, *others = done.err.splitlines()
+    found = re.fullmatch(
+        r"note: about ([\d,]+) tokens to encode, ([\d.]+) USD at most, judged by the first rows; what the cache has "
+        r"costs nothing. The cap of 1 may end it early; the same command then goes on",
+        first,
+    )
+    assert found, first
+    assert 40_000 < int(found[1].replace(",", "")) < 90_000
+    assert re.fullmatch(r"note: \d+ requests?, [\d,]+ tokens, (0\.\d+|1) USD", others[0])
+    assert "the cap is 1" in done.err
+    with open_collection("p.ss", create=False) as kept:
+        before = kept.count()
+    assert before < 3000
+    done = run("embed", "rows.jsonl", "--into", "p.ss", *columns, "--max-cost", "50", "--json")
+    assert done.code == 0
+    assert done.json["added"] == 3000 - before
+    assert 0 < done.json["spent"]["cost"] < 5
+    assert list(json.loads(done.err.splitlines()[0])) == ["note"]
 
 
 def test_bad_rows(run, shards):

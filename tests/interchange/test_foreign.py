@@ -16,6 +16,7 @@ from samespace import InvalidInput, InvalidVectors, Space, SpaceMismatch
 from samespace.encoders.canaries import TOLERANCE, distance
 from samespace.interchange import Columns, encoder_of, export_collection, import_collection, read_source
 from samespace.interchange.proving import distances
+from samespace.interchange.sample import Outliers
 from samespace.interchange.survey import SAMPLE, survey
 
 
@@ -47,7 +48,7 @@ def test_the_same_model_is_proven_and_let_in(into, make, vectors):
     notes, counted = [], []
     assert import_collection(into, place, columns=columns, progress=counted.append, tell=notes.append).added == 150
     assert sum(counted) == 150
-    assert notes[0].startswith("Proven: minilm makes the same vectors of 64 of the texts (distance ")
+    assert notes[0].startswith("Proven: minilm makes the same vectors of 128 of the texts (distance ")
     for row, (text, vector) in enumerate(zip(TEXTS, vectors, strict=True)):
         (stored,) = into.get([f"row {row}"])
         assert (stored.content, stored.metadata) == (text, {"year": 2000 + row})
@@ -84,6 +85,29 @@ def test_a_mixture_is_refused_and_counted(into, make, vectors):
     assert all(f"'row {row}'" in said for row in range(5, 10))
 
 
+def test_a_few_of_another_model_among_many_are_found(into, tmp_path, many):
+    texts, vectors = many
+    place, columns = MAKERS["npy"](tmp_path, texts, vectors)
+    with read_source(place, columns) as source:
+        drawn = set(survey(source).sample.ids)
+    missed = [row for row in range(len(texts)) if f"row {row}" not in drawn][100:103]  # by those drawn at random
+    mixed = np.array(vectors)
+    mixed[missed] = noise(mixed[missed])
+    said = refused(into, *MAKERS["npy"](tmp_path, texts, mixed))
+    assert "64 that were drawn at random are those that minilm makes" in said
+    assert "of the 64 that are least like the others 3 are not" in said
+    assert all(f"'row {row}'" in said for row in missed)
+
+
+def test_odd_texts_of_the_same_model_are_none_of_another(into, tmp_path, many, minilm):
+    texts, vectors = many
+    odd = ["!", "....", "\u4f60\u597d", "0 0 0 0", "xkcd qqq"]
+    place, columns = MAKERS["npy"](tmp_path, texts + odd, np.vstack([vectors, minilm.encode_documents(odd).array]))
+    notes = []
+    assert import_collection(into, place, columns=columns, tell=notes.append).added == len(texts) + len(odd)
+    assert notes[0].startswith("Proven: minilm makes the same vectors of 128 of the texts")
+
+
 def test_vectors_of_another_length_are_told_and_scaled(into, tmp_path, vectors):
     lengths = np.linspace(0.3, 9, len(TEXTS))[:, None]
     place, columns = MAKERS["npy"](tmp_path, TEXTS, vectors * lengths)
@@ -110,6 +134,13 @@ def test_a_prompt_that_was_left_out_is_told(tmp_path):
     place, columns = MAKERS["npy"](tmp_path, TEXTS, encoder.encode_queries(TEXTS).array)
     with ss.open(tmp_path / "prompts.ss", encoder) as into:
         assert "what it makes of the texts as queries" in refused(into, place, columns)
+
+
+@pytest.fixture(scope="module")
+def many(minilm):
+    """Enough rows to say what is usual."""
+    texts = [f"{text[:-1]}{when}." for when in ("", " every spring", " since Monday") for text in TEXTS]
+    return texts, minilm.encode_documents(texts).array
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +177,34 @@ def test_distances_are_those_of_canaries(vectors):
     assert distances(made, stored, spread).max() == pytest.approx(distance(made, stored), rel=1e-9)
 
 
+@pytest.mark.parametrize("size", [40, 1_000, 9_000])
+def test_outliers_are_found_however_rows_are_cut_into_blocks(size):
+    vectors = np.random.default_rng(1).normal(size=(9_000, 8)) * [9, 4, 2, 1, 1, 0.5, 0.1, 0.1]
+    odd = np.random.default_rng(2).choice(9_000, 30, replace=False)
+    vectors[odd] = np.random.default_rng(3).normal(size=(30, 8)) * [0.1, 0.1, 0.1, 1, 1, 2, 4, 9]
+    outliers = Outliers(40)
+    for begin in range(0, 9_000, size):
+        part = vectors[begin : begin + size].astype(np.float32)
+        outliers.extend([(str(begin + row), "text", vector) for row, vector in enumerate(part)])
+    found = outliers.rows()
+    assert len(found) == 40
+    assert {str(row) for row in odd} <= {name for name, _, _ in found}
+    assert all(vector.base is None for _, _, vector in found)  # no block is held on to
+
+
+def test_outliers_of_few_rows_and_of_equal_ones_are_any():
+    rows = [(str(row), "text", np.ones(4, np.float32)) for row in range(300)]
+    for count in (0, 5, 300):
+        outliers = Outliers(8)
+        outliers.extend(rows[:count])
+        assert [name for name, _, _ in outliers.rows()] == [str(row) for row in range(min(8, count))]
+
+
 def test_a_sample_is_spread_over_all_rows(tmp_path, vectors):
     place, columns = MAKERS["npy"](tmp_path, TEXTS, vectors)
     with read_source(place, columns) as source:
         found = survey(source)
-    rows = sorted(int(name.removeprefix("row ")) for name in found.ids)
+    rows = sorted(int(name.removeprefix("row ")) for name in found.sample.ids)
     assert len(rows) == SAMPLE
     assert rows[0] < 15
     assert rows[-1] > 135

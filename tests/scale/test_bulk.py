@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 import samespace as ss
+from samespace.encoders.providers.metering import Spent
 from samespace.errors import InvalidInput, NotFound, SpaceMismatch, StoreUnavailable
 from samespace.scale import Job, embed
-from samespace.scale.shards import Fields, Part
+from samespace.scale.cost import share
+from samespace.scale.shards import Fields, Part, samples
 from samespace.scale.work import Outcome, Worker
 from samespace.testing.encoder import CharacterEncoder
 from scale.sample import row
@@ -48,6 +50,29 @@ def test_every_row_with_its_text_and_columns(write, run, stored, vectors):
         assert found.metadata == expected
     made = ss.encoder(str(vectors)).encode_documents([rows["row-7"].content])
     assert (made.comparable[0] == rows["row-7"].vector).all()
+
+
+def test_samples_stand_for_all_of_their_kind(tmp_path):
+    parts = [Part("a.jsonl", 10, 10), Part("a.jsonl", 0, 2**21), Part("b.parquet", 0, 500), Part("c.parquet", 7, 1507)]
+    assert list(samples(parts)) == [(Part("b.parquet", 0, 500), 4.0), (Part("a.jsonl", 0, 2**20), 2.0)]
+    assert list(samples([])) == []
+
+
+def test_shares_of_what_may_be_spent():
+    assert share(None, None, 4) is None
+    assert share(8.0, None, 4) == 2.0
+    assert share(8.0, Spent(1, 100, 2.0, "USD"), 3) == 2.0
+    assert share(1.0, Spent(1, 100, 2.0, "USD"), 3) == 0.0
+    assert share(1.0, Spent(1, 100, None, "USD"), 2) == 0.5
+
+
+def test_what_is_spent_adds_up():
+    spent, more = Spent(2, 100, 0.5, "USD"), Spent(3, 250, 1.25, "USD")
+    assert more + spent == Spent(5, 350, 1.75, "USD")
+    assert more - spent == Spent(1, 150, 0.75, "USD")
+    assert (more - Spent(1, 1, None, "USD")).cost is None
+    outcome = Outcome(Part("a.jsonl", 0, 9), spent=more)
+    assert Outcome.from_json(outcome.to_json()) == outcome
 
 
 def test_a_second_run_reads_nothing(write, run, monkeypatch):
@@ -184,7 +209,7 @@ def test_a_worker_with_another_encoder_is_refused(write, tmp_path):
     for other in (CharacterEncoder(model="samespace/strangers"), Strange()):
 
         class Elsewhere(Job):
-            def open(self, threads, other=other):
+            def open(self, threads, max_cost, other=other):
                 return ss.open(self.into, other)
 
         worker = Worker(Elsewhere(str(tmp_path / "c.ss"), Fields("text", "id")))

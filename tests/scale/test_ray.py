@@ -15,9 +15,13 @@ from pathlib import Path
 import pytest
 
 import samespace as ss
+from samespace.encoders.providers.catalogue import Price
+from samespace.encoders.providers.metering import Meter
 from samespace.errors import EncoderError, InvalidInput, SpaceMismatch, StoreUnavailable
 from samespace.scale import Job, bulk, embed
 from samespace.scale import ray as on_ray
+from samespace.scale.files import find
+from samespace.scale.shards import Fields, cut, measure
 from samespace.testing.encoder import CharacterEncoder
 from scale.sample import row
 
@@ -42,6 +46,26 @@ class Slow(CharacterEncoder):
         return super()._encode(texts, role, progress)
 
 
+class Paid(Slow):
+    """Costs one for each text."""
+
+    paid = True
+    window = 64
+
+    def grant(self, max_cost):
+        self.meter = Meter(Price(1e6, "nowhere"), max_cost, "paid")
+
+    @property
+    def spent(self):
+        return self.meter.spent
+
+    def _encode(self, texts, role, progress):
+        aside = self.meter.reserve(len(texts), len(texts), sure=True)
+        made = super()._encode(texts, role, progress)
+        self.meter.settle(aside, len(texts), answered=True)
+        return made
+
+
 class Strange(CharacterEncoder):
     """Says that it is the encoder that it is not."""
 
@@ -56,9 +80,11 @@ class Elsewhere(Job):
     encoder: CharacterEncoder = field(default_factory=Slow)
     pids: str = ""
 
-    def open(self, threads):
+    def open(self, threads, max_cost=None):
         assert threads == 1
         Path(self.pids, str(os.getpid())).touch()
+        if isinstance(self.encoder, Paid):
+            self.encoder.grant(max_cost)
         return ss.open(self.into, self.encoder, timeout=self.timeout)
 
 
@@ -175,6 +201,28 @@ def test_a_part_that_kills_every_worker_ends_the_job(write, run, pids, monkeypat
     with pytest.raises(EncoderError, match=r"2 workers died over one part of .*a\.jsonl.*Ask for fewer workers"):
         run(Deadly())
     assert len(list(pids.iterdir())) == 2
+
+
+def test_workers_stop_at_their_share_of_what_may_be_spent(write, tmp_path, pids):
+    path = write("a.jsonl", range(2000))
+    ss.open(tmp_path / "n.ss", Slow()).close()
+    job = Elsewhere(str(tmp_path / "n.ss"), Fields("text", "id"), encoder=Paid(), pids=str(pids))
+    (shard,) = find([str(path)])
+    parts = list(cut([(measure(shard, job.fields), 0, shard.size)], 2))
+    outcomes = list(on_ray.run(job, parts, on_ray.Shape(2, 1), 300.0))
+    assert {outcome.error[0] for outcome in outcomes if outcome.error} == {"CostExceeded"}
+    assert "the cap is 300" in next(outcome.error[1] for outcome in outcomes if outcome.error)
+    assert 100 < sum(outcome.spent.cost for outcome in outcomes) <= 600
+    outcomes = list(on_ray.run(job, parts, on_ray.Shape(2, 1), 3000.0))
+    assert not any(outcome.error for outcome in outcomes)
+    assert len(rows_of(tmp_path / "n.ss")) == 2000
+
+
+def test_the_successor_of_a_dead_worker_may_spend_nothing():
+    attempts = on_ray._Attempts(2, 5.0)
+    assert [attempts.budget() for _ in range(4)] == [5.0, 5.0, 0.0, 0.0]
+    attempts = on_ray._Attempts(1, None)
+    assert [attempts.budget() for _ in range(2)] == [None, None]
 
 
 def test_a_folder_takes_workers_of_this_machine_only(monkeypatch):

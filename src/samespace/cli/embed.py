@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from samespace.cli import options, output
+from samespace.cli import costs, options, output
 from samespace.cli.exits import INCOMPLETE, Interrupted
 from samespace.cli.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from samespace.encoders.providers.metering import Spent
     from samespace.scale import EmbedReport
 
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--address", metavar="URL", help="A Ray cluster that is running; one is started here if left out.")
 @click.option("--skip-bad", is_flag=True, help="Pass over rows and shards that cannot be used, and tell of them.")
 @click.option("--again", is_flag=True, help="Compare rows with COLLECTION that an earlier run had finished, too.")
+@options.max_cost
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Seconds to wait for writers or a server.")
 @options.as_json
 def embed_command(
@@ -59,6 +61,7 @@ def embed_command(
     address: str | None,
     skip_bad: bool,
     again: bool,
+    max_cost: float | None,
     timeout: float | None,
     as_json: bool,
 ) -> int:
@@ -67,6 +70,7 @@ def embed_command(
     SHARDS are Parquet or JSON lines: files, folders, patterns, or URLs such as s3://bucket/shards. What is done is kept
     with the collection, so after Ctrl-C, or the loss of a machine, the same command goes on from where it was.
     """
+    from samespace.encoders.providers.metering import Estimate
     from samespace.scale import embed
     from samespace.stores import shown
 
@@ -81,6 +85,12 @@ def embed_command(
             if total is not None and meter.total is None:
                 meter.expect(total)
             meter.advance(rows)
+
+        def tell_cost(cost: Estimate | Spent) -> None:
+            if isinstance(cost, Estimate):
+                costs.note_estimate(cost, max_cost, as_json=as_json, basis=", judged by the first rows")
+            elif not as_json:
+                costs.note_spent(cost)
 
         try:
             report = embed(
@@ -97,6 +107,8 @@ def embed_command(
                 skip_bad=skip_bad,
                 again=again,
                 timeout=timeout,
+                max_cost=max_cost,
+                tell_cost=tell_cost,
                 progress=show,
             )
         except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samespace.cli import options, output
+from samespace.cli import costs, options, output
 from samespace.cli.exits import INCOMPLETE
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from samespace.cli.inputs import Inputs
     from samespace.cli.intake import Tally
     from samespace.collection import Collection
-    from samespace.encoders.providers import Spent
+    from samespace.encoders.providers.metering import Estimate, Spent
     from samespace.sources import Columns
 
 _SHOWN_SKIPS = 10
@@ -70,12 +70,13 @@ def index_command(
     begun = time.perf_counter()
     with open_collection(into, encoder, threads=threads, max_cost=max_cost) as rows:
         if rows.require_encoder().paid:
-            _estimate(rows, Inputs(inputs.paths, inputs.tables, stdin=False, columns=inputs.columns), max_cost, as_json)
+            again = Inputs(inputs.paths, inputs.tables, stdin=False, columns=inputs.columns)
+            costs.note_estimate(_estimate(rows, again), max_cost, as_json=as_json)
         try:
             tally = take_in(rows, inputs.passages(rows), label="indexing", quiet=as_json)
         finally:  # after an error and Ctrl-C too: it was paid for
             if not as_json:
-                _show_spent(getattr(rows.encoder, "spent", None))
+                costs.note_spent(getattr(rows.encoder, "spent", None))
         gone = inputs.gone(tally.ids)
         removed = rows.delete(gone) if sync and gone else 0
         left = len(gone) - removed
@@ -88,24 +89,11 @@ def index_command(
     return INCOMPLETE if inputs.named_but_skipped or not inputs.files else 0
 
 
-def _show_spent(spent: Spent | None) -> None:
-    if spent:
-        cost = "" if spent.cost is None else f", {spent.cost:.3g} {spent.currency}"
-        output.note(f"{output.plural(spent.requests, 'request')}, {spent.tokens:,} tokens{cost}")
-
-
-def _estimate(rows: Collection, inputs: Inputs, max_cost: float | None, as_json: bool) -> None:
-    """Say what these inputs cost at most, before anything is sent. Reading them twice is cheap."""
+def _estimate(rows: Collection, inputs: Inputs) -> Estimate:
+    """What these inputs cost at most. Reading them twice is cheap."""
     encoder: Any = rows.require_encoder()
-    estimate = encoder.estimate(passage.content for passage in inputs.passages(rows))
-    if not estimate.tokens:
-        return
-    said = f"about {estimate.tokens:,} tokens to encode"
-    if estimate.cost is not None:
-        said += f", {estimate.cost:.3g} {estimate.currency} at most; what the cache has costs nothing"
-        if max_cost is not None and estimate.cost > max_cost:
-            said += f". The cap of {max_cost:g} may end it early; the same command then goes on"
-    output.note(said, as_json=as_json)
+    estimate: Estimate = encoder.estimate(passage.content for passage in inputs.passages(rows))
+    return estimate
 
 
 def _columns(text: str | None, id_: str | None, metadata: str | None) -> Columns | None:

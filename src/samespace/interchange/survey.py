@@ -1,24 +1,25 @@
-"""The first reading of what samespace did not write: that every row is sound, and a sample to try."""
+"""The first reading of what samespace did not write: that every row is sound, and samples to try."""
 
 from __future__ import annotations
 
-import random
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
 from samespace.batches import check_id, check_unicode
 from samespace.errors import InvalidInput, InvalidVectors
 from samespace.interchange.blocks import Block, seals
+from samespace.interchange.sample import Outliers, RandomRows, Sample
 from samespace.interchange.source import Source
 from samespace.vectors import Matrix, as_matrix
 
 __all__ = ["SAMPLE", "Survey", "check_of", "survey"]
 
 SAMPLE = 64
-"""Rows that are encoded again, at most. All of them fit where a twentieth of the rows do not with a chance of 4 %."""
+"""Rows drawn at random. All of them fit where a twentieth of the rows do not with a chance of 4 %."""
 
 
 @dataclass(eq=False)
@@ -29,8 +30,8 @@ class Survey:
         rows: how many there are.
         strange: those that samespace did not write, or that were changed since.
         dimension: of all vectors; 0 if there are none.
-        ids, texts: of the sample, which is taken from the strange rows that have a text.
-        vectors: of the sample, float32 of shape (len(texts), dimension).
+        sample: of the strange rows that have a text, at random.
+        outliers: those of the others whose vectors are least like the rest.
         shortest, longest: lengths of vectors.
         zero: the first row whose vector is all zeros, with its id.
         checks: of each block, by :func:`check_of`.
@@ -39,9 +40,8 @@ class Survey:
     rows: int = 0
     strange: int = 0
     dimension: int = 0
-    ids: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    vectors: Matrix = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    sample: Sample = field(default_factory=lambda: Sample.of([]))
+    outliers: Sample = field(default_factory=lambda: Sample.of([]))
     shortest: float = np.inf
     longest: float = 0.0
     zero: str = ""
@@ -60,30 +60,22 @@ def survey(source: Source, progress: Callable[[int], None] = lambda _rows: None)
         InvalidVectors: a vector has NaN or infinity, or another dimension. Names the row.
     """
     found, hashes = Survey(), []
-    choice = random.Random(0)  # noqa: S311  the same rows each time
-    kept: list[tuple[str, str, Matrix]] = []
-    tried = 0
+    drawn, outliers = RandomRows(SAMPLE), Outliers(2 * SAMPLE)
     for block in source.blocks():
         vectors = _checked(source, block, found)
         found.checks += check_of(block)
         hashes.append(np.fromiter(map(hash, block.ids), np.int64, len(block.ids)))
         strange = _strange(source, block, vectors)
         found.strange += len(strange)
-        for row in strange:
-            text = block.contents[row]
-            if text is None or not text.strip():
-                continue
-            tried += 1
-            # Vitter's algorithm R: each row has the same chance, wherever it stands.
-            place = len(kept) if len(kept) < SAMPLE else choice.randrange(tried)
-            if place < SAMPLE:
-                kept[place : place + 1] = [(block.ids[row], text, vectors[row].copy())]
+        rows = [(block.ids[row], text, vectors[row]) for row in strange if (text := _readable(block.contents[row]))]
+        drawn.extend(rows)
+        outliers.extend(rows)
         found.rows += len(block.ids)
         progress(len(block.ids))
     _refuse_twins(source, hashes)
-    found.ids, found.texts = [row[0] for row in kept], [row[1] for row in kept]
-    if kept:
-        found.vectors = np.stack([row[2] for row in kept])
+    found.sample = Sample.of(drawn.rows)
+    others = (row for row in outliers.rows() if row[0] not in found.sample.ids)
+    found.outliers = Sample.of(islice(others, SAMPLE))
     return found
 
 
@@ -136,6 +128,11 @@ def _strange(source: Source, block: Block, vectors: Matrix) -> list[int]:
         return list(range(len(block.ids)))
     made = seals(source.header.space, block.ids, block.contents, vectors)
     return [row for row, pair in enumerate(zip(made, block.seals, strict=True)) if pair[0] != pair[1]]
+
+
+def _readable(content: str | None) -> str | None:
+    """The text, if there is one that an encoder can read."""
+    return content if content is not None and content.strip() else None
 
 
 def _refuse_twins(source: Source, hashes: list[np.ndarray]) -> None:

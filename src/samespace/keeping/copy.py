@@ -24,6 +24,7 @@ from samespace.hits import Hit
 from samespace.indexed import IndexedStore
 from samespace.opening import stand
 from samespace.space import Space
+from samespace.stores.address import Address
 from samespace.stores.base import EXACT, Block, Store, damaged_note, json_note, picked, sealed, seals
 from samespace.vectors import Matrix
 
@@ -274,7 +275,10 @@ def _begun(source: Store, target: Store) -> _State:
 
 def _name(source: Store) -> str:
     """The source as it is known from everywhere."""
-    return str(source.rows.path.resolve()) if isinstance(source, IndexedStore) else source.address
+    if isinstance(source, IndexedStore):
+        return str(source.rows.path.resolve())
+    place = Address.parse(source.address)
+    return str(place if place.has_host else replace(place, path=str(Path(place.path).resolve())))
 
 
 def _copy(origin: _Own, target: Store, state: _State, tell: Progress) -> _State:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from samespace.encoders.base import Encoder
+from samespace.encoders.providers.metering import Spent
 from samespace.errors import InvalidInput
 from samespace.opening import open as open_collection
+from samespace.scale.cost import Tell, expected, share, spent_of
 from samespace.scale.files import Shard, find
 from samespace.scale.ledger import Ledger
 from samespace.scale.shards import Extent, Fields, Part, cut, measure, rows_of
@@ -41,6 +43,7 @@ class EmbedReport:
         bad: rows that were passed over.
         repeated: parts that were done again, since the worker died that did them.
         workers: that shared the work.
+        spent: None of an encoder that costs nothing. Of workers that died it is not known.
         seconds: that it took.
     """
 
@@ -54,6 +57,7 @@ class EmbedReport:
     bad: Bad = field(default_factory=Bad)
     repeated: int = 0
     workers: int = 1
+    spent: Spent | None = None
     seconds: float = 0.0
 
     def count(self, outcome: Outcome) -> None:
@@ -65,6 +69,12 @@ class EmbedReport:
         self.truncated += outcome.truncated
         self.repeated += outcome.attempt > 1
         self.bad.tell(*outcome.bad.rows, count=outcome.bad.count)
+        self.pay(outcome.spent)
+
+    def pay(self, spent: Spent | None) -> None:
+        """Count what was spent."""
+        if spent is not None:
+            self.spent = spent if self.spent is None else self.spent + spent
 
 
 def embed(
@@ -82,6 +92,8 @@ def embed(
     skip_bad: bool = False,
     again: bool = False,
     timeout: float | None = None,
+    max_cost: float | None = None,
+    tell_cost: Tell | None = None,
     progress: Progress | None = None,
 ) -> EmbedReport:
     """Embed the rows of shards, and add them to a collection.
@@ -103,10 +115,14 @@ def embed(
         skip_bad: pass over rows and shards that cannot be used, and tell of them at the end.
         again: compare all rows with the collection, also those that an earlier run did.
         timeout: seconds to wait for another writer or a server's answer; None for 600 in a folder, 60 elsewhere.
+        max_cost: of a paid encoder: the most that may be spent. On Ray each worker has an equal share of it, and one
+            that takes the place of a dead one none, so that the whole is never exceeded.
+        tell_cost: of a paid encoder: see :data:`samespace.scale.cost.Tell`.
         progress: see :data:`Progress`.
 
     Raises:
         NotFound, InvalidInput: a shard is not there, or torn; a row cannot be used, and ``skip_bad`` is False.
+        CostExceeded: more would be spent than ``max_cost``; what was paid for is kept.
         SpaceMismatch: the encoder, here or on a worker, makes vectors of another space.
         MissingExtra: Ray or pyarrow is not installed.
         EncoderError: workers died over one part again and again, or Ray cannot go on.
@@ -124,7 +140,7 @@ def embed(
     begun = time.perf_counter()
     found = find(map(str, shards))
     report.shards = len(found)
-    with open_collection(into, encoder, timeout=wait) as collection:
+    with open_collection(into, encoder, timeout=wait, max_cost=max_cost) as collection:
         # Before any worker begins, so that each of them has something to prove itself by.
         made = collection.require_encoder()
         collection.keep_canaries(made.prove())
@@ -133,10 +149,13 @@ def embed(
         job = Job(str(into) if is_remote else str(Path(into).absolute()), fields, skip_bad, wait)
         ledger = Ledger(collection.store, fields, again=again)
         todo = _todo(found, ledger, job, report)
+        estimate = expected(made, list(cut(todo, 1)), fields) if tell_cost and todo else None
+        if tell_cost and estimate:
+            tell_cost(estimate)
 
         def done(outcome: Outcome) -> None:
-            outcome.raise_error()
             report.count(outcome)
+            outcome.raise_error()
             if not outcome.bad.count:  # what was passed over is told again by the next run
                 ledger.add(by_path[outcome.part.path], outcome.part)
 
@@ -152,11 +171,15 @@ def embed(
                     parts = list(cut(todo, shape.workers))
                     total = rows_of(parts)
                     tell(0, total)
-                    for outcome in run(job, parts, shape):
+                    budget = share(max_cost, spent_of(made), min(shape.workers, len(parts)))
+                    for outcome in run(job, parts, shape, budget):
                         done(outcome)
                         tell(outcome.rows, total)
         finally:
             ledger.keep()
+            report.pay(spent_of(made))
+            if tell_cost and report.spent:
+                tell_cost(report.spent)
     report.seconds = time.perf_counter() - begun
     return report
 

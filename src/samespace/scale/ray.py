@@ -116,8 +116,15 @@ def cluster(
         yield shape_of([int(node["Resources"]["CPU"]) for node in nodes], workers, cpus)
 
 
-def run(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[Outcome]:
+def run(job: Job, parts: Sequence[Part], shape: Shape, max_cost: float | None = None) -> Iterator[Outcome]:
     """Do the parts on the workers of the cluster, and yield what became of each as it is done.
+
+    Args:
+        job: to do.
+        parts: of it.
+        shape: of the cluster.
+        max_cost: that each worker may spend. One that takes the place of a dead one may spend nothing, since nobody
+            knows what that had spent.
 
     Raises:
         EncoderError: Ray fails in a way that is not ours.
@@ -125,10 +132,10 @@ def run(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[Outcome]:
     ray = _ray()
     try:
         if not ray.util.client.ray.is_connected():
-            yield from map(Outcome.from_json, _outcomes(job, parts, shape))
+            yield from map(Outcome.from_json, _outcomes(job, parts, shape, max_cost))
             return
         # By a ray:// address this process is none of the cluster's, and Ray Data works only within one.
-        driver = ray.remote(num_cpus=0)(_Driver).remote(job, parts, shape)
+        driver = ray.remote(num_cpus=0)(_Driver).remote(job, parts, shape, max_cost)
         while (outcome := ray.get(driver.next.remote())) is not None:
             yield Outcome.from_json(outcome)
     except ray.exceptions.RayError as error:
@@ -136,12 +143,13 @@ def run(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[Outcome]:
         raise EncoderError(f"Ray cannot go on: {last.removesuffix('.')}. What was committed is kept.") from error
 
 
-def _outcomes(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[str]:
+def _outcomes(job: Job, parts: Sequence[Part], shape: Shape, max_cost: float | None) -> Iterator[str]:
     """As JSON, what became of each part."""
     import ray
     import ray.data
 
-    attempts = ray.remote(num_cpus=0)(_Attempts).remote()
+    workers = min(shape.workers, len(parts))
+    attempts = ray.remote(num_cpus=0)(_Attempts).remote(workers, max_cost)
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.target_max_block_size = _BLOCK_BYTES  # or Ray keeps room for results that are much larger than ours
@@ -151,7 +159,7 @@ def _outcomes(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[str]:
             _Actor,  # type: ignore[arg-type]  # it is called once made
             fn_constructor_args=(job, shape.cpus, attempts, _ATTEMPTS),
             num_cpus=shape.cpus,
-            compute=ray.data.ActorPoolStrategy(size=min(shape.workers, len(rows)), max_tasks_in_flight_per_actor=1),
+            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
         )
         for row in outcomes.iter_rows():
             yield row["outcome"]
@@ -160,8 +168,8 @@ def _outcomes(job: Job, parts: Sequence[Part], shape: Shape) -> Iterator[str]:
 class _Driver:
     """Runs a job within the cluster for a process that is outside."""
 
-    def __init__(self, job: Job, parts: Sequence[Part], shape: Shape) -> None:
-        self._outcomes = _outcomes(job, parts, shape)
+    def __init__(self, job: Job, parts: Sequence[Part], shape: Shape, max_cost: float | None) -> None:
+        self._outcomes = _outcomes(job, parts, shape, max_cost)
 
     def next(self) -> str | None:
         with _quietly():
@@ -169,10 +177,18 @@ class _Driver:
 
 
 class _Attempts:
-    """Counts how often each part was begun, since Ray hands out a part anew for as long as its workers die."""
+    """Counts how often each part was begun, since Ray hands out a part anew for as long as its workers die.
 
-    def __init__(self) -> None:
+    And the workers, since those that take the places of dead ones have nothing to spend.
+    """
+
+    def __init__(self, workers: int, max_cost: float | None) -> None:
         self._begun: dict[str, int] = {}
+        self._workers, self._max_cost = workers, max_cost
+
+    def budget(self) -> float | None:
+        self._workers -= 1
+        return self._max_cost if self._max_cost is None or self._workers >= 0 else 0.0
 
     def begin(self, part: str) -> int:
         self._begun[part] = self._begun.get(part, 0) + 1
@@ -183,7 +199,10 @@ class _Actor:
     """A worker as Ray Data has it: made on its machine, called with one row after another."""
 
     def __init__(self, job: Job, cpus: int, attempts: Any, limit: int) -> None:
-        self._worker, self._attempts, self._limit = Worker(job, cpus), attempts, limit
+        import ray
+
+        budget: float | None = ray.get(attempts.budget.remote())
+        self._worker, self._attempts, self._limit = Worker(job, cpus, max_cost=budget), attempts, limit
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         import ray

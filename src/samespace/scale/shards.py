@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from samespace.batches import check_id, check_unicode, content_id, metadata_json
@@ -14,12 +14,13 @@ from samespace.scale.parquet import Parquet
 from samespace.sources import Columns, Record
 from samespace.sources.tables import record as record_of
 
-__all__ = ["Extent", "Fields", "Part", "cut", "measure", "read", "rows_of"]
+__all__ = ["Extent", "Fields", "Part", "cut", "measure", "read", "rows_of", "samples"]
 
 _BLOCK = 2**20
 _MARK = b"\xef\xbb\xbf"  # that a file is UTF-8
 _PARTS_A_WORKER = 16  # so that all are done at about the same time
 _PARTS_A_GROUP = 16  # since each is read from the beginning of the group
+_SAMPLE = {"rows": 1_000, "bytes": 2**20}  # that say what the others are like
 _STEPS = {"rows": (512, 65_536), "bytes": (2**16, 2**25)}  # the smallest and the largest part
 
 _Row = tuple[Any, Callable[[], str]]  # what was read, and how its place in the shard is found
@@ -104,6 +105,15 @@ def cut(missing: Sequence[tuple[Extent, int, int]], workers: int) -> Iterator[Pa
         step = max(steps[extent.unit], extent.grain)
         for start in range(begin, end, step):
             yield Part(extent.shard.path, start, min(start + step, end))
+
+
+def samples(parts: Iterable[Part]) -> Iterator[tuple[Part, float]]:
+    """The beginning of the first part of each kind, and how many times as much there is of that kind in all."""
+    for unit, most in _SAMPLE.items():
+        alike = [part for part in parts if _is_parquet(part.path) == (unit == "rows") and part.end > part.begin]
+        if alike:
+            first = replace(alike[0], end=min(alike[0].end, alike[0].begin + most))
+            yield first, sum(part.end - part.begin for part in alike) / (first.end - first.begin)
 
 
 def rows_of(parts: Iterable[Part]) -> int | None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from samespace import errors
 from samespace.collection import Collection
 from samespace.encoders.base import Encoder
+from samespace.encoders.providers.metering import Spent
 from samespace.errors import (
     EncoderError,
     ForeignVectorsWarning,
@@ -23,6 +24,7 @@ from samespace.errors import (
     TruncationWarning,
 )
 from samespace.opening import open as open_collection
+from samespace.scale.cost import spent_of
 from samespace.scale.shards import Fields, Part, read
 from samespace.sources import Record
 from samespace.stores import is_url
@@ -49,15 +51,17 @@ class Job:
     skip_bad: bool = False
     timeout: float = 600.0
 
-    def open(self, threads: int | None) -> Collection:
-        """Open the collection on a worker, with an encoder of its own.
+    def open(self, threads: int | None, max_cost: float | None = None) -> Collection:
+        """Open the collection on a worker, with an encoder of its own, which may spend so much.
 
         Raises:
             SpaceMismatch: the encoder of the collection's name makes other vectors here.
         """
         # In a folder every worker would index the rows of all; whoever searches does that, once.
         engine = "auto" if is_url(self.into) else "exact"
-        return open_collection(self.into, engine=engine, create=False, timeout=self.timeout, threads=threads)
+        return open_collection(
+            self.into, engine=engine, create=False, timeout=self.timeout, threads=threads, max_cost=max_cost
+        )
 
 
 @dataclass
@@ -82,6 +86,7 @@ class Outcome:
         rows: that it has.
         added, replaced, unchanged, truncated: as of :class:`~samespace.reports.AddReport`.
         bad: rows that were passed over.
+        spent: by the worker's own encoder, since it told of it last; None if that costs nothing.
         attempt: how often it was begun, this time included; more than once where workers died over it.
         error: name and message of the error at which the worker gave up, and its machine; None if it did not.
     """
@@ -93,6 +98,7 @@ class Outcome:
     unchanged: int = 0
     truncated: int = 0
     bad: Bad = field(default_factory=Bad)
+    spent: Spent | None = None
     attempt: int = 1
     error: tuple[str, str, str] | None = None
 
@@ -102,7 +108,8 @@ class Outcome:
     @classmethod
     def from_json(cls, text: str) -> Self:
         values: dict[str, Any] = json.loads(text)
-        return cls(**{**values, "part": Part(**values["part"]), "bad": Bad(**values["bad"])})
+        spent = values["spent"] and Spent(**values["spent"])
+        return cls(**{**values, "part": Part(**values["part"]), "bad": Bad(**values["bad"]), "spent": spent})
 
     def raise_error(self) -> None:
         """Raise the worker's error, if there was one.
@@ -136,11 +143,20 @@ class Worker:
         job: to do.
         threads: of the encoder; None for all cores.
         collection: to add to, where it is open already.
+        max_cost: that its encoder may spend.
     """
 
-    def __init__(self, job: Job, threads: int | None = None, collection: Collection | None = None) -> None:
-        self._job, self._threads = job, threads
+    def __init__(
+        self,
+        job: Job,
+        threads: int | None = None,
+        collection: Collection | None = None,
+        max_cost: float | None = None,
+    ) -> None:
+        self._job, self._threads, self._max_cost = job, threads, max_cost
         self._opened: Collection | None = collection
+        self._lent = collection is not None
+        self._told: Spent | None = None  # of what was spent
 
     def report(self, part: Part) -> Outcome:
         """Embed a part; an error is told in the outcome, since it must cross to another process."""
@@ -179,6 +195,10 @@ class Worker:
                 if bad is None:
                     raise
                 bad(str(error))  # the rest of the shard cannot be read
+            finally:
+                if not self._lent:
+                    earlier, self._told = self._told, spent_of(encoder)
+                    outcome.spent = self._told - earlier if self._told and earlier else self._told
 
     def _add(
         self, collection: Collection, rows: list[Record], outcome: Outcome, progress: Callable[[int], None] | None
@@ -208,7 +228,7 @@ class Worker:
 
     def _collection(self) -> Collection:
         if self._opened is None:
-            self._opened = self._job.open(self._threads)
+            self._opened = self._job.open(self._threads, self._max_cost)
             spare_cache(self._opened.require_encoder())  # now, since a missing model is not the fault of a row
         return self._opened
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
+from typing import Self
 
 from samespace.encoders.providers.catalogue import Price
 from samespace.errors import CostExceeded
@@ -48,6 +49,16 @@ class Spent:
     tokens: int
     cost: float | None
     currency: str
+
+    def __add__(self, other: Self) -> Self:
+        """Both, which are of one currency."""
+        cost = None if self.cost is None or other.cost is None else self.cost + other.cost
+        return type(self)(self.requests + other.requests, self.tokens + other.tokens, cost, self.currency)
+
+    def __sub__(self, earlier: Self) -> Self:
+        """What was spent since."""
+        cost = None if self.cost is None or earlier.cost is None else self.cost - earlier.cost
+        return type(self)(self.requests - earlier.requests, self.tokens - earlier.tokens, cost, self.currency)
 
 
 class Gauge:
