@@ -101,7 +101,7 @@ def test_scored_pairs(write, columns):
         ("p.jsonl", "", "holds no pairs"),
         ("p.csv", "anchor,positive\n", "holds no pairs"),
         ("p.jsonl", "{", "line 1 is not JSON"),
-        ("p.jsonl", "[1]", "expected a JSON object, got list"),
+        ("p.jsonl", "[1]", "expected a JSON object, got a list"),
         ("p.csv", "question,answer\nx,y\n", "has the columns 'question', 'answer'; expected anchor and positive"),
         ("p.csv", "a,b\nx,y\n", "has the columns 'a', 'b'"),
         ("p.csv", "anchor,positive\nx\n", "line 2: expected 2 fields, as the header has, got 1"),

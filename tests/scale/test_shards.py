@@ -113,7 +113,7 @@ def test_blank_lines_are_no_rows(tmp_path):
 
 BAD = {
     '{"id": "x", "text": "torn': "is not JSON",
-    '["x", "text"]': "expected a JSON object, got list",
+    '["x", "text"]': "expected a JSON object, got a list",
     '{"id": "x"}': "has no key 'text'. It has 'id'",
     '{"text": "x"}': "has no key 'id'",
     '{"id": "x", "text": "  "}': "expected a text in 'text', got an empty text",

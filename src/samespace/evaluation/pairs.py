@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from samespace.errors import InvalidInput, NotFound
 from samespace.sources.decoding import encoding_of
+from samespace.sources.values import json_object
 
 __all__ = ["Pairs", "auc", "read_pairs", "spearman"]
 
@@ -195,13 +195,7 @@ def _json_rows(path: Path, lines: Iterator[str]) -> Iterator[tuple[str, Mapping[
         if not line.strip():
             continue
         place = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"{place} is not JSON: {error}.") from error
-        if not isinstance(row, dict):
-            raise InvalidInput(f"{place}: expected a JSON object, got {type(row).__name__}.")
-        yield place, row
+        yield place, json_object(line, place)
 
 
 def _csv_rows(path: Path, lines: Iterator[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:

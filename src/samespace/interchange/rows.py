@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, time
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,6 +12,7 @@ from uuid import UUID
 from samespace.batches import content_id
 from samespace.errors import InvalidInput, NotFound
 from samespace.interchange.source import Columns
+from samespace.sources.values import json_object, json_value
 
 __all__ = ["Chosen", "Fields", "choose", "plain", "read_rows"]
 
@@ -128,13 +126,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 def _read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise InvalidInput(f"{path}, line {number} is not JSON: {error}.") from None
-            if not isinstance(row, dict):
-                raise InvalidInput(f"{path}, line {number}: expected an object, got {type(row).__name__}.")
-            yield row
+            yield json_object(line, f"{path}, line {number}")
 
 
 def _read_csv(path: Path, delimiter: str) -> Iterator[dict[str, Any]]:
@@ -170,19 +162,7 @@ def _usual(usual: Iterable[str], names: Iterable[str]) -> str | None:
 
 def plain(value: Any) -> Any:
     """A value in JSON types; None for what is missing, or cannot be one."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value) if value.is_finite() else None
-    if isinstance(value, list):
-        return [plain(member) for member in value]
-    if isinstance(value, dict):
-        return {str(key): plain(member) for key, member in value.items()}
-    if isinstance(value, UUID):
-        return str(value)
-    return value if isinstance(value, str | int) else None
+    return json_value(value, lambda other: str(other) if isinstance(other, UUID) else None)
 
 
 def _object(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +12,7 @@ from samespace.scale.files import Shard, opened
 from samespace.scale.parquet import Parquet
 from samespace.sources import Columns, Record
 from samespace.sources.tables import record as record_of
+from samespace.sources.values import json_object
 
 __all__ = ["Extent", "Fields", "Part", "cut", "measure", "read", "rows_of", "samples"]
 
@@ -148,7 +148,7 @@ def read(part: Part, fields: Fields, bad: Callable[[str], object] | None = None)
 def _checked(row: Any, fields: Fields, place: str) -> Record:
     """A row that nothing later finds fault with, except an engine with limits of its own."""
     if isinstance(row, bytes):
-        row = _parsed(row, place)
+        row = json_object(row, place)
         for name in (fields.text, fields.id):
             if name is not None and name not in row:
                 raise InvalidInput(f"{place} has no key {name!r}. It has {', '.join(map(repr, row)) or 'none'}.")
@@ -160,18 +160,6 @@ def _checked(row: Any, fields: Fields, place: str) -> Record:
         raise InvalidInput(f"{place}: {error}") from None
     name = content_id(record.content) if record.id is None else check_id(record.id, f"{place}: the id")
     return Record(name, record.content, record.metadata)
-
-
-def _parsed(line: bytes, place: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line.decode())
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{place} is not UTF-8: {error.reason} at byte {error.start} of it.") from None
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"{place} is not JSON: {error}.") from None
-    if not isinstance(row, dict):
-        raise InvalidInput(f"{place}: expected a JSON object, got {type(row).__name__}.")
-    return row
 
 
 def _lines(part: Part) -> Iterator[_Row]:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import csv
-import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +13,7 @@ from typing import IO, Any
 from samespace.errors import InvalidInput, MissingExtra, NotFound
 from samespace.sources.base import Record
 from samespace.sources.decoding import encoding_of
+from samespace.sources.values import described, json_object, json_value
 
 __all__ = ["TABLES", "Columns", "read_jsonl", "read_table", "record"]
 
@@ -98,12 +95,7 @@ def read_jsonl(lines: Iterable[str], columns: Columns, *, name: str = "<stdin>")
         if not line.strip():
             continue
         place = f"{name}, line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"{place} is not JSON: {error}.") from error
-        if not isinstance(row, dict):
-            raise InvalidInput(f"{place}: expected a JSON object, got {_described(row)}.")
+        row = json_object(line, place)
         if missing := [key for key in columns.names if key not in wanted and key not in row]:
             raise InvalidInput(f"{place} has no key {missing[0]!r}. It has {_listed(row)}.")
         found.update(wanted & row.keys())
@@ -216,33 +208,25 @@ def record(row: Mapping[str, Any], columns: Columns, place: str) -> Record:
     """One row as a record; ``place`` names it in errors."""
     text = row[columns.text]
     if not isinstance(text, str) or not text.strip():
-        raise InvalidInput(f"{place}: expected a text in {columns.text!r}, got {_described(text)}. Leave the row out.")
+        raise InvalidInput(f"{place}: expected a text in {columns.text!r}, got {described(text)}. Leave the row out.")
     key = None
     if columns.id is not None:
         key = row[columns.id]
         if isinstance(key, int) and not isinstance(key, bool):
             key = str(key)
         if not isinstance(key, str) or not key:
-            raise InvalidInput(f"{place}: expected an id in {columns.id!r}, got {_described(key)}.")
+            raise InvalidInput(f"{place}: expected an id in {columns.id!r}, got {described(key)}.")
     metadata = {name: _kept(row.get(name), name, place) for name in columns.metadata}
     return Record(key, text, {name: value for name, value in metadata.items() if value is not None})
 
 
 def _kept(value: Any, name: str, place: str) -> Any:
-    """Turn a value into JSON types; None for what is missing."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value) if value.is_finite() else None
-    if isinstance(value, list):
-        return [_kept(member, name, place) for member in value]
-    if isinstance(value, dict):
-        return {str(key): _kept(member, name, place) for key, member in value.items()}
-    if value is None or isinstance(value, str | int):
-        return value
-    raise InvalidInput(f"{place}: {name!r} holds {_described(value)}, which JSON has no type for.")
+    """A value of metadata in JSON types; None for what is missing."""
+
+    def refuse(other: Any) -> Any:
+        raise InvalidInput(f"{place}: {name!r} holds {described(other)}, which JSON has no type for.")
+
+    return json_value(value, refuse)
 
 
 def _number(text: str) -> str | int | float | None:
@@ -252,15 +236,6 @@ def _number(text: str) -> str | int | float | None:
     if _INT.fullmatch(text) and str(int(text)) == text:
         return int(text) if abs(int(text)) <= _LARGEST_INT else text
     return float(text) if _FLOAT.fullmatch(text) else text
-
-
-def _described(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, str):
-        return "an empty text" if not value.strip() else "a text"
-    names = {dict: "an object", list: "a list", bool: "a truth value", int: "a number", float: "a number"}
-    return names.get(type(value), type(value).__name__)
 
 
 def _listed(names: Iterable[str]) -> str:
