@@ -1,6 +1,6 @@
 """A collection moved from a folder to PostgreSQL, to Qdrant, and back into a folder, killed on two of the ways.
 
-    python bench/moving.py CORPUS [--rows 100000] [--qdrant qdrant-edge]
+    python bench/moving.py CORPUS [--rows 100000] [--qdrant qdrant-local]
 
 CORPUS is a folder that ``corpus.py`` made. PostgreSQL is the server that the tests start; DATABASE_URL names another.
 The two copies to engines are killed by SIGKILL after eight writes, and begun again. *bare* is the engine's own way
@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--qdrant", choices=("qdrant-edge", "qdrant-local"), default="qdrant-edge")
+    parser.add_argument("--qdrant", choices=("qdrant-edge", "qdrant-local"), default="qdrant-local")
     arguments = parser.parse_args()
     data = corpus.load(arguments.corpus, arguments.rows, 10)
     space = Space("sentence-transformers/all-MiniLM-L6-v2", data.vectors.shape[1])
@@ -159,8 +159,9 @@ def main() -> None:
         one.close()
         other.close()
         assert same
+    name = "moving" if arguments.qdrant == "qdrant-local" else "moving-edge"
     kept = keep(
-        "moving",
+        name,
         {
             **describe(("psycopg", "qdrant-client", "qdrant-edge-py", "numpy")),
             "rows": len(data.texts),
@@ -170,7 +171,7 @@ def main() -> None:
     )
     print(
         table(
-            "moving",
+            name,
             [
                 "way",
                 "killed after rows",
