@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from interchange.foreign import MAKERS, chroma_client, write_rows
 from samespace import InvalidInput, InvalidVectors, Space, SpaceMismatch
 from samespace.encoders.canaries import TOLERANCE, distance
 from samespace.interchange import Columns, encoder_of, export_collection, import_collection, read_source
-from samespace.interchange.proving import distances
+from samespace.interchange.proving import _spread, distances
 from samespace.interchange.sample import Outliers
 from samespace.interchange.survey import SAMPLE, survey
+from samespace.interchange.transfer import survey_source
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -48,7 +50,7 @@ def test_the_same_model_is_proven_and_let_in(into, make, vectors):
     notes, counted = [], []
     assert import_collection(into, place, columns=columns, progress=counted.append, tell=notes.append).added == 150
     assert sum(counted) == 150
-    assert notes[0].startswith("Proven: minilm makes the same vectors of 128 of the texts (distance ")
+    assert notes[0].startswith("Proven: minilm makes the same vectors of 64 of the texts (distance ")
     for row, (text, vector) in enumerate(zip(TEXTS, vectors, strict=True)):
         (stored,) = into.get([f"row {row}"])
         assert (stored.content, stored.metadata) == (text, {"year": 2000 + row})
@@ -105,7 +107,8 @@ def test_odd_texts_of_the_same_model_are_none_of_another(into, tmp_path, many, m
     place, columns = MAKERS["npy"](tmp_path, texts + odd, np.vstack([vectors, minilm.encode_documents(odd).array]))
     notes = []
     assert import_collection(into, place, columns=columns, tell=notes.append).added == len(texts) + len(odd)
-    assert notes[0].startswith("Proven: minilm makes the same vectors of 128 of the texts")
+    assert notes[0].startswith("Proven: minilm makes the same vectors of 64 of the texts")
+    assert ", and of 64 that are least like the others (" in notes[0]
 
 
 def test_vectors_of_another_length_are_told_and_scaled(into, tmp_path, vectors):
@@ -177,27 +180,99 @@ def test_distances_are_those_of_canaries(vectors):
     assert distances(made, stored, spread).max() == pytest.approx(distance(made, stored), rel=1e-9)
 
 
+def moved(vectors, rows, far, spread, seed=5):
+    """Unit vectors of which some are at a distance from where they were."""
+    random = np.random.default_rng(seed).normal(size=(len(rows), vectors.shape[1]))
+    own = vectors[rows].astype(np.float64)
+    away = random - (random * own).sum(axis=1, keepdims=True) * own
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    cosine = 1 - far * spread  # since |a - b|² is 2 - 2 cos
+    found = np.array(vectors)
+    found[rows] = cosine * own + np.sqrt(1 - cosine**2) * away
+    return found
+
+
+@pytest.fixture
+def tried(tmp_path, many, minilm):
+    """Which of many rows are encoded again: at random, and as outliers; and the unit of distances."""
+    texts, vectors = many
+    place, columns = MAKERS["npy"](tmp_path, texts, vectors)
+    with read_source(place, columns) as source:
+        found = survey(source)
+    numbers = [[int(name.removeprefix("row ")) for name in sample.ids] for sample in (found.sample, found.outliers)]
+    return *numbers, _spread(minilm, vectors)
+
+
+@pytest.mark.parametrize(
+    ("which", "far", "said"),
+    [
+        ("all", 0.004, None),
+        ("all", 0.007, "64 texts are 0.007 away on average, where one model stays below 0.005. They may be of another"),
+        ("some", 0.009, None),
+        ("some", 0.011, r"2 of 64 texts do not fit.* where one model stays below 0\.01 .*Those that do not: 'row "),
+        ("odd", 0.045, None),
+        ("odd", 0.055, r"of the 64 that are least like the others 3 are not.* Those that are not: 'row "),
+    ],
+)
+def test_how_far_is_too_far(into, tmp_path, many, tried, which, far, said):
+    texts, vectors = many
+    drawn, odd, spread = tried
+    rows = {"all": list(range(len(texts))), "some": drawn[:2], "odd": odd[:3]}[which]
+    place, columns = MAKERS["npy"](tmp_path, texts, moved(vectors, rows, far, spread))
+    if said is None:
+        assert import_collection(into, place, columns=columns).added == len(texts)
+    else:
+        assert re.search(said, refused(into, place, columns))
+
+
+def strangers(rows, at):
+    """Rows of which some put all they have where the others hardly vary."""
+    vectors = np.random.default_rng(1).normal(size=(rows, 8)) * [9, 4, 2, 1, 1, 0.5, 0.1, 0.1]
+    vectors[at] = np.random.default_rng(3).normal(size=(len(at), 8)) * [0.1, 0.1, 0.1, 1, 1, 2, 4, 9]
+    return [(str(row), "text", vector) for row, vector in enumerate(vectors.astype(np.float32))]
+
+
 @pytest.mark.parametrize("size", [40, 1_000, 9_000])
 def test_outliers_are_found_however_rows_are_cut_into_blocks(size):
-    vectors = np.random.default_rng(1).normal(size=(9_000, 8)) * [9, 4, 2, 1, 1, 0.5, 0.1, 0.1]
     odd = np.random.default_rng(2).choice(9_000, 30, replace=False)
-    vectors[odd] = np.random.default_rng(3).normal(size=(30, 8)) * [0.1, 0.1, 0.1, 1, 1, 2, 4, 9]
+    rows = strangers(9_000, odd)
     outliers = Outliers(40)
     for begin in range(0, 9_000, size):
-        part = vectors[begin : begin + size].astype(np.float32)
-        outliers.extend([(str(begin + row), "text", vector) for row, vector in enumerate(part)])
+        outliers.extend(rows[begin : begin + size])
     found = outliers.rows()
     assert len(found) == 40
-    assert {str(row) for row in odd} <= {name for name, _, _ in found}
+    assert len({str(row) for row in odd} & {name for name, _, _ in found}) > 24
     assert all(vector.base is None for _, _, vector in found)  # no block is held on to
 
 
-def test_outliers_of_few_rows_and_of_equal_ones_are_any():
-    rows = [(str(row), "text", np.ones(4, np.float32)) for row in range(300)]
-    for count in (0, 5, 300):
-        outliers = Outliers(8)
-        outliers.extend(rows[:count])
-        assert [name for name, _, _ in outliers.rows()] == [str(row) for row in range(min(8, count))]
+def test_outliers_are_found_where_the_old_rows_stand_first():
+    odd = np.arange(5_000)  # most of the first rows that anything is learned from
+    rows = strangers(150_000, odd)
+    outliers = Outliers(256)
+    for begin in range(0, len(rows), 4_096):
+        outliers.extend(rows[begin : begin + 4_096])
+    found = {int(name) for name, _, _ in outliers.rows()}
+    assert len(found & set(odd.tolist())) > 64
+
+
+@pytest.mark.parametrize(("rows", "others"), [(199, 0), (300, 0), (300, 3), (1_000, 9), (8_192, 60)])
+def test_outliers_among_rows_that_are_nearly_all_alike(rows, others):
+    made = [(str(row), "text", np.ones(24, np.float32)) for row in range(rows)]
+    for row in range(others):
+        made[row * 7] = (str(row * 7), "text", np.random.default_rng(row).normal(size=24).astype(np.float32))
+    outliers = Outliers(8)
+    outliers.extend(made)
+    found = {int(name) for name, _, _ in outliers.rows()}
+    assert found <= {row * 7 for row in range(others)} if others >= 8 else found >= {row * 7 for row in range(others)}
+
+
+def test_a_declared_source_is_not_sampled_until_it_is_to_be_proven(tmp_path, many):
+    texts, vectors = many
+    place, columns = MAKERS["npy"](tmp_path, texts, vectors)
+    with read_source(place, columns) as source:
+        assert not survey_source(source, to_prove=False).sample.ids
+        assert survey_source(source) is source.found
+        assert len(source.found.sample.ids) == SAMPLE
 
 
 def test_a_sample_is_spread_over_all_rows(tmp_path, vectors):

@@ -104,9 +104,10 @@ class Statistics:
         for robust in (True, False):
             for _ in range(_ROUNDS):
                 fit = Fit.of(rows, strangers, _FALSE_ALARMS, robust=robust)
-                if fit.own.all() or fit.own.sum() < FEWEST:
+                kept = rows[fit.own]
+                if fit.own.all() or len(kept) < FEWEST or not np.ptp(kept, axis=0).any():
                     break
-                rows = rows[fit.own]
+                rows = kept
         # Texts of kinds that were not learned from lie a little farther out. What room there is goes half to them.
         threshold = fit.between()
         return cls(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samespace.cli import options, output
+from samespace.cli import costs, options, output
 from samespace.cli.exits import Interrupted
 from samespace.cli.progress import progress
 from samespace.errors import InvalidInput, NotFound
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from samespace.collection import Collection
+    from samespace.encoders.providers.metering import Spent
     from samespace.interchange import Source
     from samespace.space import Space
 
@@ -118,7 +119,7 @@ def import_command(
         read_source(place, Columns(id=id_, content=content, vector=vector, rows=beside)) as found,
     ):
         with progress("checking", found.count, quiet=as_json) as meter:
-            survey_source(found, meter.advance)
+            survey_source(found, meter.advance, to_prove=declared is None)
         count = found.count if found.found is None else found.found.rows
         with (
             _collection(into, found, encoder, declared, max_cost) as rows,
@@ -128,11 +129,13 @@ def import_command(
                 report = import_collection(rows, found, space=declared, progress=meter.advance, tell=notes.append)
             except KeyboardInterrupt:
                 raise Interrupted(f"Interrupted. The first {meter.done:,} rows are in {shown(into)}.") from None
+            spent: Spent | None = getattr(rows.encoder, "spent", None) if found.proof else None
     if as_json:
         output.document(report._asdict() | {"notes": notes})
         return
     for note in notes:
         click.echo(note, err=True)
+    costs.note_spent(spent)
     click.echo(f"{shown(into)}: {report.added:,} added, {report.replaced:,} replaced.")
 
 

@@ -12,38 +12,47 @@ from samespace.encoders.canaries import TOLERANCE
 from samespace.errors import InvalidInput, SpaceMismatch
 from samespace.interchange.sample import Sample
 from samespace.interchange.source import Source
-from samespace.interchange.survey import Survey
+from samespace.interchange.survey import SAMPLE, Survey
 from samespace.space import Role
 from samespace.vectors import Matrix
 
 __all__ = ["Proof", "distances", "prove"]
 
 _WHOLE = 1e-2  # as far as lengths of vectors that an encoder normalised are from 1
-_SINGLE = 2 * TOLERANCE  # of a single text; of all together it is TOLERANCE, as of canaries
+_SINGLE = 2 * TOLERANCE  # of a single text; on average it is as of canaries, which are ordinary texts
 _FOREIGN = 10 * TOLERANCE  # of a text whose vector is unlike the others: in odd texts 8 bits make more of a difference
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How the sample was found to be of the encoder's space.
+    """How the vectors were found to be of the encoder's space.
 
     Attributes:
         encoder: its name.
-        compared: texts that were encoded again.
-        distance: the greatest of those drawn at random (:func:`distances`).
+        compared: texts drawn at random that were encoded again.
+        distance: the greatest of theirs (:func:`distances`).
+        outliers: texts that were encoded again since their vectors are least like the others.
+        farthest: the greatest of their distances; 0 of none.
         scaled: the vectors have other lengths than the encoder's, and their directions are the same.
     """
 
     encoder: str
     compared: int
     distance: float
+    outliers: int
+    farthest: float
     scaled: bool
 
     def __str__(self) -> str:
         lengths = "; they were not of length 1, and are brought to it" if self.scaled else ""
+        least = (
+            f", and of {self.outliers} that are least like the others ({self.farthest:.2g}, of {_FOREIGN:g})"
+            if self.outliers
+            else ""
+        )
         return (
             f"Proven: {self.encoder} makes the same vectors of {self.compared} of the texts (distance "
-            f"{self.distance:.2g}, of {_SINGLE:g} allowed){lengths}."
+            f"{self.distance:.2g}, of {_SINGLE:g} allowed){least}{lengths}."
         )
 
 
@@ -74,17 +83,15 @@ def prove(source: Source, survey: Survey, encoder: Encoder) -> Proof:
         )
     spread = _spread(encoder, made)
     far = _distances(encoder, made, stored.vectors, spread)
-    allowed = _SINGLE if far.mean() <= TOLERANCE else TOLERANCE
-    if far.max() > allowed:
-        hint = _hint(encoder, made, stored, spread)
+    if far.max() > _SINGLE or far.mean() > TOLERANCE:
         raise SpaceMismatch(
             f"Cannot import {source.name}: its vectors are not those that {encoder.name} makes of its texts."
-            f"{_measured(far, allowed, stored.ids)}{recorded}{hint} Nothing was imported."
+            f"{_measured(far, stored.ids)}{recorded}{_hint(encoder, made, stored, spread)} Nothing was imported."
         )
-    odd_made, odd = _encoded(encoder, survey.outliers, "document", whole_only=True)
+    odd_made, odd = _encoded(encoder, _readable(encoder, survey.outliers), "document", whole_only=True)
     beyond = _distances(encoder, odd_made, odd.vectors, spread)
-    if (beyond > _FOREIGN).any():
-        wrong = [odd.ids[row] for row in np.flatnonzero(beyond > _FOREIGN).tolist()]
+    wrong = [odd.ids[row] for row in np.flatnonzero(beyond > _FOREIGN).tolist()]
+    if wrong:
         raise SpaceMismatch(
             f"Cannot import {source.name}: of its vectors, {len(far)} that were drawn at random are those that "
             f"{encoder.name} makes of their texts, but of the {len(beyond)} that are least like the others "
@@ -93,7 +100,7 @@ def prove(source: Source, survey: Survey, encoder: Encoder) -> Proof:
         )
     lengths = (survey.shortest, survey.longest)
     scaled = space.metric == "cosine" and space.normalized and any(abs(length - 1) > _WHOLE for length in lengths)
-    return Proof(encoder.name, len(far) + len(beyond), float(far.max()), scaled)
+    return Proof(encoder.name, len(far), float(far.max()), len(beyond), float(beyond.max(initial=0)), scaled)
 
 
 def distances(made: Matrix, stored: Matrix, spread: float) -> NDArray[np.float64]:
@@ -160,20 +167,31 @@ def _encoded(encoder: Encoder, sample: Sample, role: Role, *, whole_only: bool =
     return np.array(vectors, np.float32).reshape(shape), rows
 
 
+def _readable(encoder: Encoder, sample: Sample) -> Sample:
+    """The first of those texts that the encoder reads whole, as far as it can tell before it reads them."""
+    rows = list(range(len(sample.ids)))
+    if rows and encoder.max_tokens is not None:
+        rows = np.flatnonzero(encoder.count_tokens(sample.texts) <= encoder.max_tokens).tolist()
+    rows = rows[:SAMPLE]
+    return Sample([sample.ids[row] for row in rows], [sample.texts[row] for row in rows], sample.vectors[rows])
+
+
 def _unit(array: Matrix) -> Matrix:
     lengths = np.linalg.norm(array.astype(np.float64), axis=1, keepdims=True)
     return (array / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
-def _measured(far: NDArray[np.float64], allowed: float, ids: list[str]) -> str:
-    wrong = np.flatnonzero(far > allowed)
+def _measured(far: NDArray[np.float64], ids: list[str]) -> str:
+    wrong = np.flatnonzero(far > _SINGLE).tolist()
+    if not wrong:
+        return f" {len(far)} texts are {far.mean():.3g} away on average, where one model stays below {TOLERANCE:g}."
     worst = ids[int(far.argmax())]
     said = (
         f" {len(wrong)} of {len(far)} texts do not fit, the farthest being {worst!r} at a distance of {far.max():.3g}, "
-        f"where one model stays below {allowed:g} on any runtime."
+        f"where one model stays below {_SINGLE:g} on any runtime."
     )
     if 2 * len(wrong) < len(far):
-        named = _named([ids[row] for row in wrong.tolist()])
+        named = _named([ids[row] for row in wrong])
         said += f" The others fit, so vectors of several models may be mixed there. Those that do not: {named}"
     return said
 
@@ -185,7 +203,8 @@ def _named(ids: list[str]) -> str:
 def _hint(encoder: Encoder, made: Matrix, sample: Sample, spread: float) -> str:
     """What may have been done otherwise, as far as it can be tried."""
     stored = sample.vectors
-    if _most(_distances(encoder, made, stored, spread)):
+    far = _distances(encoder, made, stored, spread)
+    if _most(far) and far.max() > _SINGLE:
         return " Encode those again, or leave them out."
     if encoder.space.metric != "cosine" and _most(distances(_unit(made), _unit(stored), _spread_of(_unit(made)))):
         return (

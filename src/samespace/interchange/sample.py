@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from samespace.belonging.features import directions
 from samespace.belonging.statistics import FEWEST, Statistics
-from samespace.errors import InvalidInput
 from samespace.space import Space
 from samespace.vectors import Matrix
 
 __all__ = ["Outliers", "RandomRows", "Sample"]
 
 _LEARNED = 8_192  # rows that say what the others are like
+_LEARNED_BYTES = 2**26  # of their vectors, at most
+_AGAIN = 4  # times as many rows, and it is learned again
 Candidate = tuple[str, str, Matrix]  # id, text, vector
 
 
@@ -62,49 +63,55 @@ class Outliers:
     """Those of the rows that go by whose directions are least like the others', the farthest first.
 
     If a few rows are of another model, they are among these, since they lie where the others hardly vary
-    (:class:`samespace.belonging.statistics.Statistics`). What is usual is learned from the first thousands of rows.
-    Of fewer than 200 rows, too few to say what is usual, the first are taken.
+    (:class:`samespace.belonging.statistics.Statistics`). What is usual is learned from some of the rows so far, drawn
+    at random, and learned anew as there are more; what was kept is then judged anew. So it does not matter where in
+    the source the strange ones stand.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._waiting: list[Candidate] = []  # until there are enough to learn from
+        self._drawn: RandomRows | None = None
+        self._seen = 0
+        self._next = 0  # rows seen when what is usual is learned again
         self._usual: Statistics | None = None
         self._kept: list[Candidate] = []
-        self._far: NDArray[np.float64] = np.empty(0)
 
     def extend(self, rows: list[Candidate]) -> None:
         """Let rows go by."""
-        if self._usual is not None:
-            self._judge(rows)
+        if not rows:
             return
-        self._waiting += rows
-        if len(self._waiting) >= _LEARNED:
+        if self._drawn is None:
+            self._next = max(FEWEST, min(_LEARNED, _LEARNED_BYTES // rows[0][2].nbytes))
+            self._drawn = RandomRows(self._next)
+        self._drawn.extend(rows)
+        self._seen += len(rows)
+        if self._usual is not None:
+            self._keep(self._kept + rows)
+        if self._seen >= self._next:
             self._learn()
+            self._next = self._seen * _AGAIN
 
     def rows(self) -> list[Candidate]:
-        """The outliers of all rows so far."""
-        if self._usual is None:
-            self._learn()
+        """The outliers of all rows so far; none of fewer than 200, or where all are alike."""
+        self._learn()
         return self._kept
 
     def _learn(self) -> None:
-        rows, self._waiting = self._waiting, []
-        if len(rows) >= FEWEST:
-            vectors = np.stack([vector for _, _, vector in rows])
-            try:
-                self._usual = Statistics.learn(vectors, Space("of a source", vectors.shape[1]))
-            except InvalidInput:  # all alike
-                self._usual = None
-        self._judge(rows)
+        drawn = self._drawn.rows if self._drawn else []
+        if len(drawn) < FEWEST:
+            return
+        vectors = np.stack([vector for _, _, vector in drawn])
+        if not np.ptp(directions(vectors), axis=0).any():
+            return
+        self._usual = Statistics.learn(vectors, Space("of a source", vectors.shape[1]))
+        kept = {name for name, _, _ in self._kept}
+        self._keep(self._kept + [row for row in drawn if row[0] not in kept])
 
-    def _judge(self, rows: list[Candidate]) -> None:
-        distances = np.zeros(len(rows))
-        if rows and self._usual is not None:
-            distances = self._usual.distance(np.stack([vector for _, _, vector in rows]))
-        every, far = self._kept + rows, np.concatenate((self._far, distances))
+    def _keep(self, rows: list[Candidate]) -> None:
+        assert self._usual is not None  # noqa: S101  it was just learned
+        far = self._usual.distance(np.stack([vector for _, _, vector in rows]))
         best = np.argsort(-far, kind="stable")[: self._most]
-        self._kept, self._far = [_owned(every[row]) for row in best.tolist()], far[best]
+        self._kept = [_owned(rows[row]) for row in best.tolist()]
 
 
 def _owned(row: Candidate) -> Candidate:

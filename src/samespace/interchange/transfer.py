@@ -155,8 +155,13 @@ def import_collection(
     return total
 
 
-def survey_source(source: Source, progress: Progress | None = None) -> Survey | None:
+def survey_source(source: Source, progress: Progress | None = None, *, to_prove: bool = True) -> Survey | None:
     """Read all of a source that others may have written to; once, :func:`import_collection` does not repeat it.
+
+    Args:
+        source: to read.
+        progress: called with the number of rows just read.
+        to_prove: an encoder is to prove its vectors; False where their space is declared.
 
     Returns:
         what was found; None for what only samespace writes.
@@ -166,8 +171,8 @@ def survey_source(source: Source, progress: Progress | None = None) -> Survey | 
     """
     if source.header is not None and not source.shared:
         return None
-    if source.found is None:
-        source.found = survey(source, progress or (lambda _rows: None))
+    if source.found is None or (to_prove and not source.found.sampled):
+        source.found = survey(source, progress or (lambda _rows: None), to_prove=to_prove)
     return source.found
 
 
@@ -186,7 +191,7 @@ def check_source(source: Source, encoder: Encoder | None, space: Space | None = 
         SpaceMismatch: the encoder makes other vectors of the texts.
         InvalidInput, InvalidVectors: a row cannot be imported; or nothing says which model made the vectors.
     """
-    found = survey_source(source)
+    found = survey_source(source, to_prove=space is None)
     if found is None:
         return None
     target = space or (encoder.space if encoder else source.header.space if source.header else None)
@@ -223,7 +228,7 @@ def _admitted(collection: Collection, source: Source, space: Space | None, tell:
         collection.space.require(header.space, action)
     if space is not None:
         collection.space.require(space, action)
-    found = survey_source(source)
+    found = survey_source(source, to_prove=space is None)
     if found is None or not found.strange:
         return None if header is None else header.canaries, False
     encoder = None if space is not None else _encoder_of(collection, source)
