@@ -95,7 +95,7 @@ def test_there_and_back_by_other_formats(run, notes, target):
 def test_an_encoder_that_is_named_proves_the_vectors_and_searches_at_once(run, strange):
     done = run("import", "old.npy", "--rows", "rows.jsonl", "--into", "new.ss", "--encoder", "characters")
     assert (done.code, done.out) == (0, "new.ss: 3 added, 0 replaced.\n")
-    assert done.err.startswith("Proven: characters makes the same vectors of 3 of the texts (distance 0, of 0.005")
+    assert done.err.startswith("Proven: characters makes the same vectors of 3 of the texts (distance 0, of 0.01")
     assert run("search", "new.ss", "a cat on a mat", "--json").json[0]["id"] == "0"
     with open_collection("new.ss") as rows:
         assert rows.info().proven
