@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 import samespace as ss
-from samespace.encoders.providers.metering import Spent
-from samespace.errors import InvalidInput, NotFound, SpaceMismatch, StoreUnavailable
+from samespace.encoders.providers.catalogue import Price
+from samespace.encoders.providers.metering import Estimate, Meter, Spent
+from samespace.errors import CostExceeded, InvalidInput, NotFound, SpaceMismatch, StoreUnavailable
 from samespace.scale import Job, embed
-from samespace.scale.cost import share
-from samespace.scale.shards import Fields, Part, samples
-from samespace.scale.work import Outcome, Worker
+from samespace.scale.shards import Fields, Part
+from samespace.scale.work import Outcome, RemoteWorker, Worker
 from samespace.testing.encoder import CharacterEncoder
 from scale.sample import row
 
@@ -52,18 +52,121 @@ def test_every_row_with_its_text_and_columns(write, run, stored, vectors):
     assert (made.comparable[0] == rows["row-7"].vector).all()
 
 
-def test_samples_stand_for_all_of_their_kind(tmp_path):
-    parts = [Part("a.jsonl", 10, 10), Part("a.jsonl", 0, 2**21), Part("b.parquet", 0, 500), Part("c.parquet", 7, 1507)]
-    assert list(samples(parts)) == [(Part("b.parquet", 0, 500), 4.0), (Part("a.jsonl", 0, 2**20), 2.0)]
-    assert list(samples([])) == []
+class Paid(CharacterEncoder):
+    """Costs one for each text."""
+
+    paid = True
+    window = 64
+
+    def __init__(self, cap=None):
+        super().__init__()
+        self.meter = Meter(Price(1e6, "nowhere"), cap, "paid")
+
+    @property
+    def spent(self):
+        return self.meter.spent
+
+    def estimate(self, texts):
+        count = len(list(texts))
+        return Estimate(count, float(count), "USD")
+
+    def _encode(self, texts, role, progress):
+        aside = self.meter.reserve(len(texts), len(texts), sure=True)
+        made = super()._encode(texts, role, progress)
+        self.meter.settle(aside, len(texts), answered=True)
+        return made
 
 
-def test_shares_of_what_may_be_spent():
-    assert share(None, None, 4) is None
-    assert share(8.0, None, 4) == 2.0
-    assert share(8.0, Spent(1, 100, 2.0, "USD"), 3) == 2.0
-    assert share(1.0, Spent(1, 100, 2.0, "USD"), 3) == 0.0
-    assert share(1.0, Spent(1, 100, None, "USD"), 2) == 0.5
+class Told:
+    """Keeps what is told of the cost."""
+
+    def __init__(self):
+        self.calls = []
+
+    def expected(self, estimate):
+        self.calls.append(estimate)
+
+    def spent(self, spent, *, at_least):
+        self.calls.append((spent, at_least))
+
+
+@pytest.fixture
+def pay(tmp_path):
+    """Embed ``shards`` by an encoder that costs; what was told comes back too."""
+
+    def pay(encoder, told, **more):
+        settings = {"text": "text", "id": "id", "tell_cost": told, **more}
+        return embed([tmp_path / "shards"], tmp_path / "p.ss", encoder, **settings)
+
+    return pay
+
+
+CANARIES = 2 * len(CharacterEncoder().canaries)  # in both roles
+
+
+def test_of_an_encoder_that_was_used_before_this_run_is_told(write, pay):
+    write("a.jsonl", range(100))
+    encoder, told = Paid(), Told()
+    encoder.encode_documents(["one", "two"])
+    report = pay(encoder, told)
+    assert told.calls == [Estimate(100, pytest.approx(100.0, rel=0.05), "USD"), (report.spent, False)]
+    assert report.spent.cost == 100 + CANARIES
+    assert encoder.spent.cost == 102 + CANARIES
+    told.calls.clear()
+    assert pay(encoder, told).spent.cost == 0
+    assert len(told.calls) == 1
+
+
+def test_the_estimate_comes_before_the_canaries(write, pay):
+    write("a.jsonl", range(100))
+    encoder, told = Paid(), Told()
+    told.expected = lambda _estimate: told.calls.append(encoder.spent.requests)
+    pay(encoder, told)
+    assert told.calls[0] == 0
+
+
+def test_what_was_spent_is_told_after_an_error_wherever_it_comes(write, pay, monkeypatch):
+    write("a.jsonl", range(100))
+    told = Told()
+    with pytest.raises(CostExceeded):
+        pay(Paid(50.0), told)
+    assert told.calls[-1] == (Spent(2, CANARIES, CANARIES, "USD"), False)
+    told.calls.clear()
+
+    def full(self):
+        raise OSError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("samespace.scale.bulk.Ledger.keep", full)
+        with pytest.raises(OSError, match="full"):
+            pay(Paid(), told)
+    assert told.calls[-1][0].cost == 100 + CANARIES
+    told.calls.clear()
+    monkeypatch.setattr("samespace.scale.bulk._todo", lambda *_: full(None))
+    with pytest.raises(OSError, match="full"):
+        pay(Paid(), told)
+    assert told.calls == [(Spent(0, 0, 0.0, "USD"), False)]
+
+
+def test_paid_rows_that_cannot_be_used_are_passed_over(write, pay):
+    path = write("a.jsonl", range(300))
+    path.write_text(path.read_text() + "{torn\n")
+    torn = write("b.parquet", range(300, 1300))
+    data = torn.read_bytes()
+    torn.write_bytes(data[:400] + bytes(2000) + data[2400:])  # which only reading it finds
+    told = Told()
+    report = pay(Paid(), told, skip_bad=True)
+    assert (report.added, report.bad.count) == (300, 2)
+    assert report.spent.cost == 300 + CANARIES
+    assert told.calls[0].tokens == pytest.approx(300, rel=0.05)
+
+
+def test_where_nothing_can_be_read_no_estimate_is_made_up(write, pay):
+    path = write("a.jsonl", [])
+    path.write_text("{torn\n" * 9)
+    told = Told()
+    assert pay(Paid(), told, skip_bad=True).bad.count == 9
+    assert told.calls[0] is None
 
 
 def test_what_is_spent_adds_up():
@@ -212,7 +315,7 @@ def test_a_worker_with_another_encoder_is_refused(write, tmp_path):
             def open(self, threads, max_cost, other=other):
                 return ss.open(self.into, other)
 
-        worker = Worker(Elsewhere(str(tmp_path / "c.ss"), Fields("text", "id")))
+        worker = RemoteWorker(Elsewhere(str(tmp_path / "c.ss"), Fields("text", "id")))
         outcome = worker.report(Part(str(path), 0, path.stat().st_size))
         with pytest.raises(SpaceMismatch, match="Cannot"):
             Outcome.from_json(outcome.to_json()).raise_error()

@@ -17,11 +17,9 @@ import pytest
 import samespace as ss
 from samespace.encoders.providers.catalogue import Price
 from samespace.encoders.providers.metering import Meter
-from samespace.errors import EncoderError, InvalidInput, SpaceMismatch, StoreUnavailable
+from samespace.errors import CostExceeded, EncoderError, InvalidInput, SpaceMismatch, StoreUnavailable
 from samespace.scale import Job, bulk, embed
 from samespace.scale import ray as on_ray
-from samespace.scale.files import find
-from samespace.scale.shards import Fields, cut, measure
 from samespace.testing.encoder import CharacterEncoder
 from scale.sample import row
 
@@ -203,26 +201,77 @@ def test_a_part_that_kills_every_worker_ends_the_job(write, run, pids, monkeypat
     assert len(list(pids.iterdir())) == 2
 
 
-def test_workers_stop_at_their_share_of_what_may_be_spent(write, tmp_path, pids):
-    path = write("a.jsonl", range(2000))
-    ss.open(tmp_path / "n.ss", Slow()).close()
-    job = Elsewhere(str(tmp_path / "n.ss"), Fields("text", "id"), encoder=Paid(), pids=str(pids))
-    (shard,) = find([str(path)])
-    parts = list(cut([(measure(shard, job.fields), 0, shard.size)], 2))
-    outcomes = list(on_ray.run(job, parts, on_ray.Shape(2, 1), 300.0))
-    assert {outcome.error[0] for outcome in outcomes if outcome.error} == {"CostExceeded"}
-    assert "the cap is 300" in next(outcome.error[1] for outcome in outcomes if outcome.error)
-    assert 100 < sum(outcome.spent.cost for outcome in outcomes) <= 600
-    outcomes = list(on_ray.run(job, parts, on_ray.Shape(2, 1), 3000.0))
-    assert not any(outcome.error for outcome in outcomes)
-    assert len(rows_of(tmp_path / "n.ss")) == 2000
+@pytest.fixture
+def pay(tmp_path, monkeypatch, pids):
+    """Embed ``shards`` by two workers and an encoder that costs; with a cap, so it is opened by its name."""
+    told = []
+
+    class Told:
+        def expected(self, estimate):
+            told.append(estimate)
+
+        def spent(self, spent, *, at_least):
+            told.append((spent, at_least))
+
+    def pay(max_cost, encoder=None):
+        def by_name(_name, *, threads, max_cost):
+            made = Paid()
+            made.grant(max_cost)
+            return made
+
+        monkeypatch.setattr("samespace.opening.encoder_by_name", by_name)
+        monkeypatch.setattr(bulk, "Job", partial(Elsewhere, encoder=encoder or Paid(), pids=str(pids)))
+        settings = {"text": "text", "id": "id", "on": "ray", "workers": 2, "cpus": 1, "tell_cost": Told()}
+        return embed([tmp_path / "shards"], tmp_path / "n.ss", "paid", max_cost=max_cost, **settings)
+
+    pay.told = told
+    return pay
 
 
-def test_the_successor_of_a_dead_worker_may_spend_nothing():
-    attempts = on_ray._Attempts(2, 5.0)
-    assert [attempts.budget() for _ in range(4)] == [5.0, 5.0, 0.0, 0.0]
-    attempts = on_ray._Attempts(1, None)
-    assert [attempts.budget() for _ in range(2)] == [None, None]
+def test_workers_spend_together_what_may_be_spent_and_no_more(write, pay, tmp_path):
+    write("a.jsonl", range(3000))
+    with pytest.raises(CostExceeded, match=r"Of the cap of 1000 for all workers \d+ is spent, \d+ is drawn"):
+        pay(1000.0)
+    ((spent, at_least),) = pay.told
+    assert at_least
+    assert spent.cost <= 1000
+    before = len(rows_of(tmp_path / "n.ss"))
+    assert 500 < before <= 1000
+    pay.told.clear()
+    report = pay(4000.0)
+    assert report.repeated == 0
+    assert len(rows_of(tmp_path / "n.ss")) == 3000
+    canaries = 2 * len(Paid.canaries)  # in both roles
+    assert report.spent.cost == 3000 - before + canaries * 3  # of two workers and of this process
+    assert pay.told == [(report.spent, False)]
+
+
+def test_a_cap_just_above_the_need_is_enough(write, pay, tmp_path):
+    """What one worker does not need another may have."""
+    write("a.jsonl", range(900))
+    write("b.jsonl", range(900, 3000))
+    report = pay(3000.0 + 2 * len(Paid.canaries) * 3 + 1)
+    assert report.added == 3000
+    assert len(rows_of(tmp_path / "n.ss")) == 3000
+
+
+def test_the_successor_of_a_dead_worker_goes_on_with_what_is_left(write, pay, tmp_path):
+    died = tmp_path / "died"
+
+    class Mortal(Paid):
+        def _encode(self, texts, role, progress):
+            if self.spent.cost > 500 and not died.exists():
+                died.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super()._encode(texts, role, progress)
+
+    write("a.jsonl", range(3000))
+    report = pay(4000.0, Mortal())
+    assert died.exists()
+    assert (report.rows, report.repeated) == (3000, 1)
+    assert len(rows_of(tmp_path / "n.ss")) == 3000
+    assert pay.told == [(report.spent, True)]
+    assert report.spent.cost < 4000
 
 
 def test_a_folder_takes_workers_of_this_machine_only(monkeypatch):

@@ -14,7 +14,7 @@ from samespace.cli.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from samespace.encoders.providers.metering import Spent
+    from samespace.encoders.providers.metering import Estimate, Spent
     from samespace.scale import EmbedReport
 
 
@@ -70,7 +70,6 @@ def embed_command(
     SHARDS are Parquet or JSON lines: files, folders, patterns, or URLs such as s3://bucket/shards. What is done is kept
     with the collection, so after Ctrl-C, or the loss of a machine, the same command goes on from where it was.
     """
-    from samespace.encoders.providers.metering import Estimate
     from samespace.scale import embed
     from samespace.stores import shown
 
@@ -85,12 +84,6 @@ def embed_command(
             if total is not None and meter.total is None:
                 meter.expect(total)
             meter.advance(rows)
-
-        def tell_cost(cost: Estimate | Spent) -> None:
-            if isinstance(cost, Estimate):
-                costs.note_estimate(cost, max_cost, as_json=as_json, basis=", judged by the first rows")
-            elif not as_json:
-                costs.note_spent(cost)
 
         try:
             report = embed(
@@ -108,7 +101,7 @@ def embed_command(
                 again=again,
                 timeout=timeout,
                 max_cost=max_cost,
-                tell_cost=tell_cost,
+                tell_cost=_Tell(max_cost, as_json=as_json),
                 progress=show,
             )
         except KeyboardInterrupt:
@@ -120,6 +113,24 @@ def embed_command(
     else:
         _show(shown(into), report)
     return INCOMPLETE if report.bad.count else 0
+
+
+class _Tell:
+    """Says what it will cost, and what it cost."""
+
+    def __init__(self, max_cost: float | None, *, as_json: bool) -> None:
+        self._max_cost, self._as_json = max_cost, as_json
+
+    def expected(self, estimate: Estimate | None) -> None:
+        if estimate is None:
+            said = "what this costs could not be estimated, since none of the rows that were tried can be used"
+            output.note(said, as_json=self._as_json)
+        else:
+            costs.note_estimate(estimate, self._max_cost, as_json=self._as_json, is_sampled=True)
+
+    def spent(self, spent: Spent, *, at_least: bool) -> None:
+        if not self._as_json:
+            costs.note_spent(spent, at_least=at_least)
 
 
 def _show(into: str, report: EmbedReport) -> None:

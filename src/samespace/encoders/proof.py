@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from samespace.encoders.base import Encoder, Progress
 from samespace.encoders.canaries import TOLERANCE, Canaries, distance
-from samespace.errors import EncoderError, SpaceMismatch
+from samespace.errors import CostExceeded, EncoderError, SpaceMismatch
 from samespace.space import Role, Space
 from samespace.vectors import Matrix, Receipts
 
@@ -26,6 +26,7 @@ def make(encoder: Encoder) -> Canaries:
 
     Raises:
         EncoderError: it declares prompts or tasks by role, and both roles give the same vectors.
+        CostExceeded: the cap does not even allow this.
     """
     texts = encoder.canaries
     if encoder.paid:  # which keeps what it makes as anybody's text, before it is proven
@@ -33,7 +34,10 @@ def make(encoder: Encoder) -> Canaries:
         encoder.cache = None
 
     def encode(role: Role) -> Matrix:
-        array, _ = encoder._encode([encoder._prompted(role, text, 0) for text in texts], role, lambda _done: None)
+        try:
+            array, _ = encoder._encode([encoder._prompted(role, text, 0) for text in texts], role, lambda _done: None)
+        except CostExceeded as error:
+            raise CostExceeded(f"The fixed texts that prove an encoder come before all others. {error}") from None
         return np.ascontiguousarray(array, np.float32)
 
     if not texts:

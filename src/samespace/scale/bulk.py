@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
@@ -14,7 +15,7 @@ from samespace.encoders.base import Encoder
 from samespace.encoders.providers.metering import Spent
 from samespace.errors import InvalidInput
 from samespace.opening import open as open_collection
-from samespace.scale.cost import Tell, expected, share, spent_of
+from samespace.scale.cost import Tell, Treasury, expected, spent_of
 from samespace.scale.files import Shard, find
 from samespace.scale.ledger import Ledger
 from samespace.scale.shards import Extent, Fields, Part, cut, measure, rows_of
@@ -43,7 +44,8 @@ class EmbedReport:
         bad: rows that were passed over.
         repeated: parts that were done again, since the worker died that did them.
         workers: that shared the work.
-        spent: None of an encoder that costs nothing. Of workers that died it is not known.
+        spent: in this run, by this process and all workers; None of an encoder that costs nothing. It is the least that
+            was spent where workers died, or were still at work when an error ended the run.
         seconds: that it took.
     """
 
@@ -115,9 +117,11 @@ def embed(
         skip_bad: pass over rows and shards that cannot be used, and tell of them at the end.
         again: compare all rows with the collection, also those that an earlier run did.
         timeout: seconds to wait for another writer or a server's answer; None for 600 in a folder, 60 elsewhere.
-        max_cost: of a paid encoder: the most that may be spent. On Ray each worker has an equal share of it, and one
-            that takes the place of a dead one none, so that the whole is never exceeded.
-        tell_cost: of a paid encoder: see :data:`samespace.scale.cost.Tell`.
+        max_cost: of a paid encoder: the most that may be spent. On Ray the workers draw it in slices as they need
+            them, and a slice that a dead one held is not given out again, so that the whole is never exceeded.
+        tell_cost: of a paid encoder: see :class:`samespace.scale.cost.Tell`. The estimate comes before anything is
+            sent, but for what opening the encoder may send: of a model without a row the request for its dimension,
+            of one that is to serve a collection of another name its canaries.
         progress: see :data:`Progress`.
 
     Raises:
@@ -140,29 +144,32 @@ def embed(
     begun = time.perf_counter()
     found = find(map(str, shards))
     report.shards = len(found)
+    earlier = spent_of(encoder) if isinstance(encoder, Encoder) else None
     with open_collection(into, encoder, timeout=wait, max_cost=max_cost) as collection:
-        # Before any worker begins, so that each of them has something to prove itself by.
         made = collection.require_encoder()
-        collection.keep_canaries(made.prove())
         if made is not encoder:
             spare_cache(made)
         job = Job(str(into) if is_remote else str(Path(into).absolute()), fields, skip_bad, wait)
-        ledger = Ledger(collection.store, fields, again=again)
-        todo = _todo(found, ledger, job, report)
-        estimate = expected(made, list(cut(todo, 1)), fields) if tell_cost and todo else None
-        if tell_cost and estimate:
-            tell_cost(estimate)
+        with (
+            _billed(made, earlier, report, tell_cost, is_shared=on == "ray"),
+            _kept(Ledger(collection.store, fields, again=again)) as ledger,
+        ):
+            todo = _todo(found, ledger, job, report)
+            parts = list(cut(todo, 1))
+            if tell_cost and parts and made.paid and hasattr(made, "estimate"):
+                tell_cost.expected(expected(made, parts, fields))
+            # Before any worker begins, so that each of them has something to prove itself by.
+            collection.keep_canaries(made.prove())
+            by_path = {shard.path: shard for shard in found}
 
-        def done(outcome: Outcome) -> None:
-            report.count(outcome)
-            outcome.raise_error()
-            if not outcome.bad.count:  # what was passed over is told again by the next run
-                ledger.add(by_path[outcome.part.path], outcome.part)
+            def done(outcome: Outcome) -> None:
+                report.count(outcome)
+                outcome.raise_error()
+                if not outcome.bad.count:  # what was passed over is told again by the next run
+                    ledger.add(by_path[outcome.part.path], outcome.part)
 
-        by_path = {shard.path: shard for shard in found}
-        try:
             if on == "local":
-                _locally(Worker(job, collection=collection), list(cut(todo, 1)), done, tell)
+                _locally(Worker(job, collection), parts, done, tell)
             elif todo:
                 from samespace.scale.ray import cluster, run
 
@@ -171,17 +178,53 @@ def embed(
                     parts = list(cut(todo, shape.workers))
                     total = rows_of(parts)
                     tell(0, total)
-                    budget = share(max_cost, spent_of(made), min(shape.workers, len(parts)))
-                    for outcome in run(job, parts, shape, budget):
+                    treasury = _treasury(made, max_cost, min(shape.workers, len(parts)))
+                    for outcome in run(job, parts, shape, treasury):
                         done(outcome)
                         tell(outcome.rows, total)
-        finally:
-            ledger.keep()
-            report.pay(spent_of(made))
-            if tell_cost and report.spent:
-                tell_cost(report.spent)
     report.seconds = time.perf_counter() - begun
     return report
+
+
+@contextmanager
+def _billed(
+    encoder: Encoder, earlier: Spent | None, report: EmbedReport, tell_cost: Tell | None, *, is_shared: bool
+) -> Iterator[None]:
+    """Count what this process spends, and tell what all did; after an error and Ctrl-C too.
+
+    Args:
+        encoder: of this process.
+        earlier: what that had spent before.
+        report: counts what the workers spend.
+        tell_cost: is told.
+        is_shared: there are workers, of whom some may be at work still when an error ends the run.
+    """
+    is_over = False
+    try:
+        yield
+        is_over = True
+    finally:
+        if spent := spent_of(encoder):
+            report.pay(spent - earlier if earlier else spent)
+        if tell_cost and report.spent:
+            tell_cost.spent(report.spent, at_least=is_shared and (not is_over or report.repeated > 0))
+
+
+@contextmanager
+def _kept(ledger: Ledger) -> Iterator[Ledger]:
+    """Keep what is done, however it ends."""
+    try:
+        yield ledger
+    finally:
+        ledger.keep()
+
+
+def _treasury(encoder: Encoder, max_cost: float | None, workers: int) -> Treasury | None:
+    """What is left for workers."""
+    if max_cost is None or not encoder.paid:
+        return None
+    spent = spent_of(encoder)
+    return Treasury(max_cost, (spent.cost or 0.0) if spent else 0.0, workers)
 
 
 def _todo(found: list[Shard], ledger: Ledger, job: Job, report: EmbedReport) -> list[tuple[Extent, int, int]]:

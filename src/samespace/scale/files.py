@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from samespace.errors import InvalidInput, MissingExtra, NotFound
 
-__all__ = ["SUFFIXES", "Shard", "find", "opened"]
+__all__ = ["SUFFIXES", "Shard", "find", "opened", "unpacked"]
 
 SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
@@ -126,13 +126,35 @@ def opened(path: str) -> Iterator[IO[bytes]]:
         NotFound: it is not here; a worker may see other folders than the machine that started it.
         InvalidInput: it cannot be read, then or later on.
     """
+    with _told(path), _raw(path) as file:
+        if path.lower().endswith(".gz"):
+            with gzip.open(file) as content:
+                yield content  # type: ignore[misc]  # a GzipFile reads as any file does
+        else:
+            yield file
+
+
+def unpacked(path: str, most: int) -> tuple[bytes, int]:
+    """The beginning of a packed shard, of up to ``most`` bytes, and how many packed ones they were.
+
+    Raises:
+        NotFound, InvalidInput: as :func:`opened`.
+    """
+    with _told(path), _raw(path) as file:
+        packed = rest = file.read(most)
+        content = b""
+        while rest and len(content) < most:  # a file may be several packed ones, one after the other
+            unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            content += unpack.decompress(rest, most - len(content))
+            rest = unpack.unused_data or unpack.unconsumed_tail
+        return content, len(packed) - len(rest)
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """What goes wrong with a shard, in our words."""
     try:
-        with _raw(path) as file:
-            if path.lower().endswith(".gz"):
-                with gzip.open(file) as unpacked:
-                    yield unpacked  # type: ignore[misc]  # a GzipFile reads as any file does
-            else:
-                yield file
+        yield
     except FileNotFoundError as error:
         host = socket.gethostname()
         raise NotFound(f"There is no file {path!r} on {host}. Every worker must see the shards.") from error

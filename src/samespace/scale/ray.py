@@ -20,9 +20,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from samespace.errors import EncoderError, InvalidInput, MissingExtra, StoreUnavailable
+from samespace.errors import CostExceeded, EncoderError, InvalidInput, MissingExtra, StoreUnavailable
+from samespace.scale.cost import Treasury
 from samespace.scale.shards import Part
-from samespace.scale.work import Job, Outcome, Worker
+from samespace.scale.work import Job, Outcome, RemoteWorker
 
 __all__ = ["Shape", "cluster", "run", "shape_of"]
 
@@ -116,15 +117,14 @@ def cluster(
         yield shape_of([int(node["Resources"]["CPU"]) for node in nodes], workers, cpus)
 
 
-def run(job: Job, parts: Sequence[Part], shape: Shape, max_cost: float | None = None) -> Iterator[Outcome]:
+def run(job: Job, parts: Sequence[Part], shape: Shape, treasury: Treasury | None = None) -> Iterator[Outcome]:
     """Do the parts on the workers of the cluster, and yield what became of each as it is done.
 
     Args:
         job: to do.
         parts: of it.
         shape: of the cluster.
-        max_cost: that each worker may spend. One that takes the place of a dead one may spend nothing, since nobody
-            knows what that had spent.
+        treasury: of what the workers may spend; None for no cap.
 
     Raises:
         EncoderError: Ray fails in a way that is not ours.
@@ -132,10 +132,10 @@ def run(job: Job, parts: Sequence[Part], shape: Shape, max_cost: float | None = 
     ray = _ray()
     try:
         if not ray.util.client.ray.is_connected():
-            yield from map(Outcome.from_json, _outcomes(job, parts, shape, max_cost))
+            yield from map(Outcome.from_json, _outcomes(job, parts, shape, treasury))
             return
         # By a ray:// address this process is none of the cluster's, and Ray Data works only within one.
-        driver = ray.remote(num_cpus=0)(_Driver).remote(job, parts, shape, max_cost)
+        driver = ray.remote(num_cpus=0)(_Driver).remote(job, parts, shape, treasury)
         while (outcome := ray.get(driver.next.remote())) is not None:
             yield Outcome.from_json(outcome)
     except ray.exceptions.RayError as error:
@@ -143,13 +143,14 @@ def run(job: Job, parts: Sequence[Part], shape: Shape, max_cost: float | None = 
         raise EncoderError(f"Ray cannot go on: {last.removesuffix('.')}. What was committed is kept.") from error
 
 
-def _outcomes(job: Job, parts: Sequence[Part], shape: Shape, max_cost: float | None) -> Iterator[str]:
+def _outcomes(job: Job, parts: Sequence[Part], shape: Shape, treasury: Treasury | None) -> Iterator[str]:
     """As JSON, what became of each part."""
     import ray
     import ray.data
 
     workers = min(shape.workers, len(parts))
-    attempts = ray.remote(num_cpus=0)(_Attempts).remote(workers, max_cost)
+    attempts = ray.remote(num_cpus=0)(_Attempts).remote()
+    counter = ray.remote(num_cpus=0)(_Counter).remote(treasury) if treasury else None
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.target_max_block_size = _BLOCK_BYTES  # or Ray keeps room for results that are much larger than ours
@@ -157,7 +158,7 @@ def _outcomes(job: Job, parts: Sequence[Part], shape: Shape, max_cost: float | N
         rows = [{"part": json.dumps(asdict(part))} for part in parts]
         outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Actor,  # type: ignore[arg-type]  # it is called once made
-            fn_constructor_args=(job, shape.cpus, attempts, _ATTEMPTS),
+            fn_constructor_args=(job, shape.cpus, counter, attempts, _ATTEMPTS),
             num_cpus=shape.cpus,
             compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
         )
@@ -168,8 +169,8 @@ def _outcomes(job: Job, parts: Sequence[Part], shape: Shape, max_cost: float | N
 class _Driver:
     """Runs a job within the cluster for a process that is outside."""
 
-    def __init__(self, job: Job, parts: Sequence[Part], shape: Shape, max_cost: float | None) -> None:
-        self._outcomes = _outcomes(job, parts, shape, max_cost)
+    def __init__(self, job: Job, parts: Sequence[Part], shape: Shape, treasury: Treasury | None) -> None:
+        self._outcomes = _outcomes(job, parts, shape, treasury)
 
     def next(self) -> str | None:
         with _quietly():
@@ -177,32 +178,61 @@ class _Driver:
 
 
 class _Attempts:
-    """Counts how often each part was begun, since Ray hands out a part anew for as long as its workers die.
+    """Counts how often each part was begun, since Ray hands out a part anew for as long as its workers die."""
 
-    And the workers, since those that take the places of dead ones have nothing to spend.
-    """
-
-    def __init__(self, workers: int, max_cost: float | None) -> None:
+    def __init__(self) -> None:
         self._begun: dict[str, int] = {}
-        self._workers, self._max_cost = workers, max_cost
-
-    def budget(self) -> float | None:
-        self._workers -= 1
-        return self._max_cost if self._max_cost is None or self._workers >= 0 else 0.0
 
     def begin(self, part: str) -> int:
         self._begun[part] = self._begun.get(part, 0) + 1
         return self._begun[part]
 
 
+class _Counter:
+    """Where all workers draw on the treasury."""
+
+    def __init__(self, treasury: Treasury) -> None:
+        self._treasury = treasury
+
+    def draw(self, needed: float) -> float | str:
+        """What is drawn; or why nothing is, since Ray would wrap an error in its own."""
+        try:
+            return self._treasury.draw(needed)
+        except CostExceeded as error:
+            return str(error)
+
+    def settle(self, drawn: float, rest: float) -> None:
+        self._treasury.settle(drawn, rest)
+
+
+class _Purse:
+    """What one worker draws at the counter."""
+
+    def __init__(self, counter: Any) -> None:
+        self._counter, self._drawn = counter, 0.0
+
+    def draw(self, needed: float = 0.0) -> float:
+        import ray
+
+        drawn: float | str = ray.get(self._counter.draw.remote(needed))
+        if isinstance(drawn, str):
+            raise CostExceeded(drawn)
+        self._drawn += drawn
+        return drawn
+
+    def give_back(self, rest: float) -> None:
+        import ray
+
+        drawn, self._drawn = self._drawn, 0.0
+        ray.get(self._counter.settle.remote(drawn, rest))
+
+
 class _Actor:
     """A worker as Ray Data has it: made on its machine, called with one row after another."""
 
-    def __init__(self, job: Job, cpus: int, attempts: Any, limit: int) -> None:
-        import ray
-
-        budget: float | None = ray.get(attempts.budget.remote())
-        self._worker, self._attempts, self._limit = Worker(job, cpus, max_cost=budget), attempts, limit
+    def __init__(self, job: Job, cpus: int, counter: Any, attempts: Any, limit: int) -> None:
+        self._worker = RemoteWorker(job, cpus, _Purse(counter) if counter else None)
+        self._attempts, self._limit = attempts, limit
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         import ray

@@ -8,19 +8,18 @@ from typing import Any
 
 from samespace.batches import check_id, check_unicode, content_id, metadata_json
 from samespace.errors import InvalidInput
-from samespace.scale.files import Shard, opened
+from samespace.scale.files import Shard, opened, unpacked
 from samespace.scale.parquet import Parquet
 from samespace.sources import Columns, Record
 from samespace.sources.tables import record as record_of
 from samespace.sources.values import json_object
 
-__all__ = ["Extent", "Fields", "Part", "cut", "measure", "read", "rows_of", "samples"]
+__all__ = ["Extent", "Fields", "Part", "cut", "kind_of", "measure", "read", "rows_of", "weigh"]
 
 _BLOCK = 2**20
 _MARK = b"\xef\xbb\xbf"  # that a file is UTF-8
 _PARTS_A_WORKER = 16  # so that all are done at about the same time
 _PARTS_A_GROUP = 16  # since each is read from the beginning of the group
-_SAMPLE = {"rows": 1_000, "bytes": 2**20}  # that say what the others are like
 _STEPS = {"rows": (512, 65_536), "bytes": (2**16, 2**25)}  # the smallest and the largest part
 
 _Row = tuple[Any, Callable[[], str]]  # what was read, and how its place in the shard is found
@@ -107,15 +106,6 @@ def cut(missing: Sequence[tuple[Extent, int, int]], workers: int) -> Iterator[Pa
             yield Part(extent.shard.path, start, min(start + step, end))
 
 
-def samples(parts: Iterable[Part]) -> Iterator[tuple[Part, float]]:
-    """The beginning of the first part of each kind, and how many times as much there is of that kind in all."""
-    for unit, most in _SAMPLE.items():
-        alike = [part for part in parts if _is_parquet(part.path) == (unit == "rows") and part.end > part.begin]
-        if alike:
-            first = replace(alike[0], end=min(alike[0].end, alike[0].begin + most))
-            yield first, sum(part.end - part.begin for part in alike) / (first.end - first.begin)
-
-
 def rows_of(parts: Iterable[Part]) -> int | None:
     """How many rows there are; None where that is not known before they are read."""
     parts = list(parts)
@@ -143,6 +133,36 @@ def read(part: Part, fields: Fields, bad: Callable[[str], object] | None = None)
                 if bad is None:
                     raise
                 bad(str(error))
+
+
+def weigh(part: Part, fields: Fields) -> Generator[tuple[str | None, float], None, None]:
+    """The texts of a part, each with how much of the part's length its row takes; None for a row that cannot be used.
+
+    Of a packed shard only the beginning, since its length is known in packed bytes.
+
+    Raises:
+        InvalidInput: as :func:`read`, but for rows.
+        NotFound: the shard has gone.
+    """
+    fields = replace(fields, metadata=())
+    for row, weight in _weighed(part, fields):
+        try:
+            yield _checked(row, fields, "").content, weight
+        except InvalidInput:
+            yield None, weight
+
+
+def _weighed(part: Part, fields: Fields) -> Iterator[tuple[Any, float]]:
+    if _is_parquet(part.path):
+        yield from ((row, 1.0) for row, _ in _parquet_rows(part, fields))
+    elif _is_packed(part.path):
+        content, packed = unpacked(part.path, _BLOCK)
+        *lines, last = content.removeprefix(_MARK).split(b"\n")
+        if packed == part.end:  # or else it is cut off
+            lines.append(last)
+        yield from ((line, (len(line) + 1) * packed / len(content)) for line in lines if line.strip())
+    else:
+        yield from ((line, float(len(line))) for line, _ in _lines(part))
 
 
 def _checked(row: Any, fields: Fields, place: str) -> Record:
@@ -194,6 +214,11 @@ def _parquet_rows(part: Part, fields: Fields) -> Iterator[_Row]:
     with opened(part.path) as file, Parquet(file, part.path) as table:
         for number, row in table.read(part.begin, part.end, fields.of(table.names).names):
             yield row, lambda number=number: f"row {number}"  # type: ignore[misc]
+
+
+def kind_of(path: str) -> str:
+    """Parts of shards of one kind are as long as what is in them: by rows, by bytes, or by packed bytes."""
+    return "rows" if _is_parquet(path) else "packed bytes" if _is_packed(path) else "bytes"
 
 
 def _is_parquet(path: str) -> bool:

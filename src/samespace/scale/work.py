@@ -14,7 +14,7 @@ from typing import Any, Self
 from samespace import errors
 from samespace.collection import Collection
 from samespace.encoders.base import Encoder
-from samespace.encoders.providers.metering import Spent
+from samespace.encoders.providers.metering import Meter, Spent
 from samespace.errors import (
     EncoderError,
     ForeignVectorsWarning,
@@ -24,12 +24,12 @@ from samespace.errors import (
     TruncationWarning,
 )
 from samespace.opening import open as open_collection
-from samespace.scale.cost import spent_of
+from samespace.scale.cost import Purse, spent_of
 from samespace.scale.shards import Fields, Part, read
 from samespace.sources import Record
 from samespace.stores import is_url
 
-__all__ = ["Bad", "Job", "Outcome", "Worker", "spare_cache"]
+__all__ = ["Bad", "Job", "Outcome", "RemoteWorker", "Worker", "spare_cache"]
 
 _BATCH = 1_024  # rows that are held at a time; they are committed in smaller batches
 _NAMED = 20  # bad rows that are told of, one by one
@@ -137,35 +137,15 @@ def spare_cache(encoder: Encoder) -> None:
 
 
 class Worker:
-    """Does parts of a job, one after another. Its collection is opened, and its model loaded, with the first.
+    """Does parts of a job, one after another.
 
     Args:
         job: to do.
-        threads: of the encoder; None for all cores.
-        collection: to add to, where it is open already.
-        max_cost: that its encoder may spend.
+        collection: to add to, with its encoder.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        threads: int | None = None,
-        collection: Collection | None = None,
-        max_cost: float | None = None,
-    ) -> None:
-        self._job, self._threads, self._max_cost = job, threads, max_cost
-        self._opened: Collection | None = collection
-        self._lent = collection is not None
-        self._told: Spent | None = None  # of what was spent
-
-    def report(self, part: Part) -> Outcome:
-        """Embed a part; an error is told in the outcome, since it must cross to another process."""
-        outcome = Outcome(part)
-        try:
-            self.embed(part, outcome)
-        except SamespaceError as error:
-            outcome.error = (type(error).__name__, str(error), socket.gethostname())
-        return outcome
+    def __init__(self, job: Job, collection: Collection) -> None:
+        self._job, self._collection = job, collection
 
     def embed(self, part: Part, outcome: Outcome, progress: Callable[[int], None] | None = None) -> None:
         """Embed a part. Doing so again does no harm: rows that are there unchanged are passed over.
@@ -180,31 +160,22 @@ class Worker:
         """
         bad = outcome.bad.tell if self._job.skip_bad else None
         with warnings.catch_warnings():
-            # The driver opens the collection too, and tells of the first; the second are counted.
-            warnings.simplefilter("ignore", ForeignVectorsWarning)
-            warnings.simplefilter("ignore", TruncationWarning)
-            collection = self._collection()
-            encoder = collection.require_encoder()
+            warnings.simplefilter("ignore", TruncationWarning)  # they are counted
+            encoder = self._collection.require_encoder()
             size = max(_BATCH, encoder.window) if encoder.paid else _BATCH
             try:
                 with closing(read(part, self._job.fields, bad)) as rows:
                     while batch := list(islice(rows, size)):
                         outcome.rows += len(batch)
-                        self._add(collection, batch, outcome, progress)
+                        self._add(batch, outcome, progress)
             except InvalidInput as error:
                 if bad is None:
                     raise
                 bad(str(error))  # the rest of the shard cannot be read
-            finally:
-                if not self._lent:
-                    earlier, self._told = self._told, spent_of(encoder)
-                    outcome.spent = self._told - earlier if self._told and earlier else self._told
 
-    def _add(
-        self, collection: Collection, rows: list[Record], outcome: Outcome, progress: Callable[[int], None] | None
-    ) -> None:
+    def _add(self, rows: list[Record], outcome: Outcome, progress: Callable[[int], None] | None) -> None:
         try:
-            done = collection.add(
+            done = self._collection.add(
                 [row.content for row in rows],
                 ids=[str(row.id) for row in rows],
                 metadata=[row.metadata for row in rows],
@@ -218,21 +189,67 @@ class Worker:
                 outcome.bad.tell(f"{outcome.part.path}: {error}")
                 return
             middle = len(rows) // 2  # what the engine or the encoder refuses is found by halving
-            self._add(collection, rows[:middle], outcome, None)
-            self._add(collection, rows[middle:], outcome, None)
+            self._add(rows[:middle], outcome, None)
+            self._add(rows[middle:], outcome, None)
         else:
             outcome.added += done.added
             outcome.replaced += done.replaced
             outcome.unchanged += done.unchanged
             outcome.truncated += done.truncated
 
-    def _collection(self) -> Collection:
-        if self._opened is None:
-            self._opened = self._job.open(self._threads, self._max_cost)
-            spare_cache(self._opened.require_encoder())  # now, since a missing model is not the fault of a row
-        return self._opened
+
+class RemoteWorker:
+    """A worker in a process of its own. The collection is opened, and its model loaded, with the first part.
+
+    Args:
+        job: to do.
+        threads: of the encoder; None for all cores.
+        purse: that a paid encoder draws on; None for no cap.
+    """
+
+    def __init__(self, job: Job, threads: int | None = None, purse: Purse | None = None) -> None:
+        self._job, self._threads, self._purse = job, threads, purse
+        self._collection: Collection | None = None
+        self._told: Spent | None = None  # of what was spent
+
+    def report(self, part: Part) -> Outcome:
+        """Embed a part; an error is told in the outcome, since it must cross to another process."""
+        outcome = Outcome(part)
+        try:
+            collection = self._opened()
+            try:
+                Worker(self._job, collection).embed(part, outcome)
+            finally:
+                self._account(collection.require_encoder(), outcome)
+        except SamespaceError as error:
+            outcome.error = (type(error).__name__, str(error), socket.gethostname())
+        return outcome
 
     def close(self) -> None:
         """Close the collection, if it was opened."""
-        if self._opened is not None:
-            self._opened.close()
+        if self._collection is not None:
+            self._collection.close()
+
+    def _opened(self) -> Collection:
+        if self._collection is None:
+            drawn = None if self._purse is None else self._purse.draw()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ForeignVectorsWarning)  # the driver opens it too, and tells of these
+                self._collection = self._job.open(self._threads, drawn)
+            encoder = self._collection.require_encoder()  # now, since a missing model is not the fault of a row
+            spare_cache(encoder)
+            if self._purse is not None and (meter := _meter_of(encoder)):
+                meter.purse = self._purse.draw
+        return self._collection
+
+    def _account(self, encoder: Encoder, outcome: Outcome) -> None:
+        """Tell what was spent since the last part, and give back what was not."""
+        earlier, self._told = self._told, spent_of(encoder)
+        outcome.spent = self._told - earlier if self._told and earlier else self._told
+        if self._purse is not None and (meter := _meter_of(encoder)):
+            self._purse.give_back(meter.release())
+
+
+def _meter_of(encoder: Encoder) -> Meter | None:
+    meter = getattr(encoder, "meter", None)
+    return meter if isinstance(meter, Meter) else None

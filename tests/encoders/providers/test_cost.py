@@ -73,7 +73,7 @@ def test_a_cap_of_nothing_lets_nothing_through_but_the_cache(opened, server):
 def test_what_may_have_been_billed_counts_for_the_cap(opened, server):
     made = opened("openai:text-embedding-3-small?dimension=64&price=1000&batch=10", wrong=50)
     server.trouble = lambda number: "nan" if number else None
-    made._meter._cap = 5.0
+    made.meter.cap = 5.0
     with pytest.raises(CostExceeded):
         made.encode_documents(TEXTS)
     assert 3 < made.spent.cost <= 5
@@ -101,6 +101,29 @@ def test_the_meter_reserves():
     meter.settle(one, 100_000, answered=True)
     meter.reserve(400_000, 1, sure=True)
     assert meter.spent.tokens == 100_000
+
+
+def test_a_meter_draws_what_is_lacking_and_gives_back_the_rest():
+    asked = []
+
+    def purse(lacking):
+        asked.append(lacking)
+        if lacking > 1:
+            raise CostExceeded("no more")
+        return 1.0
+
+    meter = Meter(Price(1.0, "here"), 0.5, "it")
+    meter.purse = purse
+    one = meter.reserve(700_000, 1, sure=True)
+    assert asked == [pytest.approx(0.2)]
+    assert meter.release() == pytest.approx(0.8)
+    meter.settle(one, 600_000, answered=True)
+    assert meter.release() == pytest.approx(0.1)
+    assert meter.cap == pytest.approx(0.6)
+    with pytest.raises(CostExceeded, match="no more"):
+        meter.reserve(1_100_000, 1, sure=True)
+    assert meter.spent.tokens == 600_000
+    assert Meter(None, None, "it").release() == 0
 
 
 def test_every_price_says_where_it_was_read():

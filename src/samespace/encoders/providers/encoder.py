@@ -55,7 +55,7 @@ class ProviderEncoder(Encoder):
         space: of its vectors.
         wire: the way to the provider.
         limits: of a request.
-        meter: of the cost.
+        meter: of the cost, an attribute too.
         max_tokens: of an item; None where no limit is known.
         patience: how long to insist.
         note: the file in which the dimension is remembered, where it was asked for.
@@ -79,7 +79,7 @@ class ProviderEncoder(Encoder):
         self.name, self.space, self.max_tokens = name, space, max_tokens
         self.setup = f"{wire.provider.title} at {wire.url}"
         self.patience = patience
-        self._wire, self._limits, self._meter = wire, limits, meter
+        self._wire, self._limits, self.meter = wire, limits, meter
         self._expected = Expected(space.dimension, space.metric == "cosine")
         self._witnesses = Witnesses()
         self._learning = Lock()
@@ -91,7 +91,7 @@ class ProviderEncoder(Encoder):
     @property
     def spent(self) -> Spent:
         """What this encoder has spent so far."""
-        return self._meter.spent
+        return self.meter.spent
 
     def estimate(self, texts: Iterable[str], role: Role = "document") -> Estimate:
         """Estimate what it costs to encode texts that the cache does not have. Nothing is sent.
@@ -101,7 +101,7 @@ class ProviderEncoder(Encoder):
         if isinstance(texts, str):
             raise InvalidInput("Expected a list of texts, got one text. Put it in a list: [text].")
         tokens = sum(self._gauge.tokens(self._prompted(role, text, row)) for row, text in enumerate(texts))
-        return Estimate(round(tokens), self._meter.cost(tokens), self._meter.currency)
+        return Estimate(round(tokens), self.meter.cost(tokens), self.meter.currency)
 
     def _count(self, texts: Sequence[str]) -> NDArray[np.int32]:
         return np.array([round(self._gauge.tokens(text)) for text in texts], np.int32)
@@ -140,7 +140,7 @@ class ProviderEncoder(Encoder):
                 story += ". What was remembered of the dimension is forgotten: open it again"
         except CostExceeded as error:
             lost = self.cache is None or self._lossy
-            how = "not kept, since there is no cache that can be written" if lost else "kept"
+            how = "not kept" if lost else "kept"
             raise CostExceeded(
                 f"{error} What was paid for is {how}: raise max_cost and run it again to go on."
             ) from None
@@ -245,7 +245,7 @@ class ProviderEncoder(Encoder):
         """Send one request, check its answer and count its cost."""
         question = self._witnesses.ask(texts, role)
         expected = sum(map(self._gauge.tokens, question.texts))
-        aside = self._meter.reserve(expected, len(texts), sure=self._gauge.sure)
+        aside = self.meter.reserve(expected, len(texts), sure=self._gauge.sure)
         cost, answered = 0.0, False
         try:
             answer = self._wire.send(question.texts, role, self.patience.timeout)
@@ -261,7 +261,7 @@ class ProviderEncoder(Encoder):
                 cost = expected  # nobody knows; the cap is kept by taking it for paid
             raise
         finally:
-            self._meter.settle(aside, cost, answered=answered)
+            self.meter.settle(aside, cost, answered=answered)
         return array
 
     def _keep_witnesses(self, role: Role) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Self
@@ -32,6 +32,11 @@ class Estimate:
     tokens: int
     cost: float | None
     currency: str
+
+    def __add__(self, other: Self) -> Self:
+        """Both, which are of one currency."""
+        cost = None if self.cost is None or other.cost is None else self.cost + other.cost
+        return type(self)(self.tokens + other.tokens, cost, self.currency)
 
 
 @dataclass(frozen=True)
@@ -106,11 +111,18 @@ class Meter:
         price: of a million tokens; None where it is not known.
         cap: that the cost may not exceed; None for no cap.
         name: of the encoder, for the message.
+
+    Attributes:
+        cap: as above.
+        purse: where the cap would be exceeded, it is asked for what is lacking. It gives that or more, by which the cap
+            is raised, or raises CostExceeded. None: the cap is what it is.
     """
 
     def __init__(self, price: Price | None, cap: float | None, name: str) -> None:
         self._lock = Lock()
-        self._price, self._cap, self._name = price, cap, name
+        self.cap = cap
+        self.purse: Callable[[float], float] | None = None
+        self._price, self._name = price, name
         self._tokens = self._under_way = 0.0
         self._requests = 0
 
@@ -139,13 +151,16 @@ class Meter:
         """
         aside = tokens if sure else tokens * _UNSURE
         with self._lock:
-            if self._cap is not None and self._price is not None:
+            if self.cap is not None and self._price is not None:
                 spent, under_way, needed = (self.cost(t) or 0.0 for t in (self._tokens, self._under_way, aside))
-                if spent + under_way + needed > self._cap:
+                lacking = spent + under_way + needed - self.cap
+                if lacking > 0 and self.purse is not None:
+                    self.cap += self.purse(lacking)
+                elif lacking > 0:
                     raise CostExceeded(
                         f"The next request to {self._name} ({texts:,} texts) needs about {needed:.3g} "
                         f"{self.currency}; {spent:.3g} is spent, {under_way:.3g} is under way, and the cap is "
-                        f"{self._cap:g}."
+                        f"{self.cap:g}."
                     )
             self._under_way += aside
         return aside
@@ -156,3 +171,16 @@ class Meter:
             self._under_way -= aside
             self._tokens += tokens
             self._requests += answered
+
+    def release(self) -> float:
+        """Lower the cap to what is spent and under way.
+
+        Returns:
+            By how much; less than nothing where more was billed than was set aside.
+        """
+        with self._lock:
+            if self.cap is None:
+                return 0.0
+            free = self.cap - (self.cost(self._tokens + self._under_way) or 0.0)
+            self.cap -= free
+            return free
