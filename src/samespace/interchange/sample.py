@@ -8,8 +8,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from samespace.belonging.features import directions
 from samespace.belonging.statistics import FEWEST, Statistics
+from samespace.errors import InvalidInput
 from samespace.space import Space
 from samespace.vectors import Matrix
 
@@ -98,12 +98,14 @@ class Outliers:
 
     def _learn(self) -> None:
         drawn = self._drawn.rows if self._drawn else []
-        if len(drawn) < FEWEST:
+        if not drawn:
             return
         vectors = np.stack([vector for _, _, vector in drawn])
-        if not np.ptp(directions(vectors), axis=0).any():
+        space = Space("of a source", vectors.shape[1])
+        try:
+            self._usual = Statistics.learn(vectors, space)
+        except InvalidInput:  # too few, or all alike
             return
-        self._usual = Statistics.learn(vectors, Space("of a source", vectors.shape[1]))
         kept = {name for name, _, _ in self._kept}
         self._keep(self._kept + [row for row in drawn if row[0] not in kept])
 
